@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The module of one instruction set: its name and version, and one register_*() per subject; nothing else is done here.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace kelman::bindings {
+// One declaration and one call below per subject, each defined in <subject>.cpp beside this file.
+}  // namespace kelman::bindings
+
+PYBIND11_MODULE(KELMAN_MODULE, m, py::mod_gil_not_used()) {
+  m.doc() = "kelman's core, compiled for one instruction set.";
+  m.attr("__version__") = KELMAN_VERSION;
+  m.attr("isa") = KELMAN_ISA;
+}

@@ -1,0 +1,1 @@
+"""Kalman filters, Elman networks, and the exact bridge between the two."""
