@@ -23,18 +23,18 @@ __all__ = ["available", "built", "core", "isa", "native"]
 _PREFIX = "_core_"
 
 
-def _cpu() -> ModuleType:
+def _machine() -> ModuleType:
     return importlib.import_module("._cpu", __name__)
 
 
 def built() -> tuple[str, ...]:
     """Names of the variants that this installation carries, the plainest first."""
-    return tuple(n for n in _cpu().levels() if importlib.util.find_spec(f".{_PREFIX}{n}", __name__) is not None)
+    return tuple(n for n in _machine().levels() if importlib.util.find_spec(f".{_PREFIX}{n}", __name__) is not None)
 
 
 def available() -> tuple[str, ...]:
     """Names of the variants that are present and that this machine can run, the plainest first."""
-    return tuple(n for n in built() if _cpu().can_run(n))
+    return tuple(n for n in built() if _machine().can_run(n))
 
 
 def _choose(names: tuple[str, ...], forced: str | None) -> str:
