@@ -1,0 +1,470 @@
+"""Obviously right answers, written for clarity and not for speed.
+
+- `Dense`: one joint Gaussian of every state and every measurement, conditioned by plain linear algebra. Any time
+  variation, per-series matrices, inputs with either lag, offsets, correlated noise, gaps by component, exactly diffuse
+  starts and singular Q or R. The same lines run in double, extended ("longdouble") or mpmath numbers.
+- `textbook_filter`: the predict/update loop as it is printed in textbooks.
+- `elman_forward`, `elman_gradient`: the Elman network in NumPy, its gradient by the complex-step method.
+
+How the diffuse part is treated.  Start: x = mean + V delta + ..., delta ~ N(0, kappa I), kappa -> infinity, so delta has
+a flat prior. With e = z - E z = X delta + noise, X = U Rr (U orthonormal), the rows N of the orthogonal complement of U
+are free of delta: N'e is an ordinary Gaussian vector; U'e then fixes delta (least norm where it is not determined).
+Log-likelihood, without the 2-pi of the diffuse elements (the KFAS convention; N observed, r = rank X):
+    -1/2 [(N - r) log 2 pi + log|N'S N| + log|Rr Rr'| + (N'e)' (N'S N)^-1 (N'e)]
+which is -1/2 [(N - r) log 2 pi + log|S| + log|X'S^-1 X| + quadratic form] and also makes sense where S is singular.
+
+How singular covariances are treated.  The observed components are visited in order (time, then component); one whose
+variance given the earlier ones is below `SUPPORT` of its own variance is predicted exactly: it is left out when it
+agrees with the prediction, and makes the log-likelihood -inf when it does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import mpmath
+import numpy as np
+
+SUPPORT = 1e-9  # relative variance below which a component counts as predicted exactly
+AGREE = 1e-6  # relative disagreement (in standard deviations of the component) that such a component may show
+
+# ------------------------------------------------------------------------------------------------ number systems
+
+
+class Numbers:
+    """Double, extended or mpmath arithmetic behind the few functions that NumPy lacks for the latter two."""
+
+    def __init__(self, kind: str = "longdouble", digits: int = 60) -> None:
+        self.kind = kind
+        if kind == "mpmath":
+            mpmath.mp.dps = digits
+        self.dtype: Any = object if kind == "mpmath" else np.dtype(kind)
+
+    def array(self, values: Any) -> np.ndarray:
+        """The values as an array of these numbers (exactly)."""
+        values = np.asarray(values)
+        if self.kind != "mpmath" or values.dtype == object:
+            return values.astype(self.dtype)
+        out = np.empty(values.shape, dtype=object)
+        for index, value in np.ndenumerate(values):
+            out[index] = mpmath.mpf(float(value))
+        return out
+
+    def zeros(self, *shape: int) -> np.ndarray:
+        """An array of zeros."""
+        return self.array(np.zeros(shape))
+
+    def eye(self, n: int) -> np.ndarray:
+        """The identity."""
+        return self.array(np.eye(n))
+
+    def log(self, value: Any) -> Any:
+        """The logarithm of one number."""
+        return mpmath.log(value) if self.kind == "mpmath" else np.log(value)
+
+    def sqrt(self, value: Any) -> Any:
+        """The root of one number."""
+        return mpmath.sqrt(value) if self.kind == "mpmath" else np.sqrt(value)
+
+    @property
+    def pi(self) -> Any:
+        """The circle's number."""
+        return +mpmath.pi if self.kind == "mpmath" else self.array(np.pi) if self.kind == "float64" else 4 * np.arctan(
+            np.longdouble(1)
+        )
+
+    def ldl(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """L (unit lower) and d with L diag(d) L' = matrix, for a positive definite matrix."""
+        n = len(matrix)
+        work, lower, d = matrix.copy(), self.eye(n), self.zeros(n)
+        for j in range(n):
+            d[j] = work[j, j]
+            lower[j + 1 :, j] = work[j + 1 :, j] / d[j]
+            work[j + 1 :, j + 1 :] -= np.outer(lower[j + 1 :, j], work[j, j + 1 :])
+        return lower, d
+
+    def solve(self, matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """matrix^-1 right for a positive definite matrix."""
+        lower, d = self.ldl(matrix)
+        x = right.copy()
+        for i in range(len(matrix)):
+            x[i] = x[i] - lower[i, :i] @ x[:i]
+        x = (x.T / d).T
+        for i in reversed(range(len(matrix))):
+            x[i] = x[i] - lower[i + 1 :, i] @ x[i + 1 :]
+        return x
+
+    def logdet(self, matrix: np.ndarray) -> Any:
+        """log|matrix| for a positive definite matrix."""
+        return sum((self.log(d) for d in self.ldl(matrix)[1]), self.array(0.0)[()])
+
+    def range_basis(self, columns: np.ndarray) -> np.ndarray:
+        """Orthonormal basis of the span of the columns (Gram-Schmidt, done twice; relative tolerance 1e-9)."""
+        basis: list[np.ndarray] = []
+        scale = max([float(self.sqrt(c @ c)) for c in columns.T], default=0.0)
+        for column in columns.T:
+            size = float(self.sqrt(column @ column))
+            if size <= 1e-13 * scale:
+                continue
+            for q in basis + basis:
+                column = column - q * (q @ column)
+            rest = self.sqrt(column @ column)
+            if float(rest) > 1e-9 * size:
+                basis.append(column / rest)
+        return np.array(basis, dtype=self.dtype).reshape(len(basis), len(columns)).T
+
+
+# ------------------------------------------------------------------------------------------- one series of a model
+
+
+def _pick(value: Any, rank: int, series: int, k: int) -> np.ndarray:
+    """Entry (series, k) of a model matrix given in one of its four layouts."""
+    value = np.asarray(value)
+    if value.ndim == rank + 2:
+        value = value[series if len(value) > 1 else 0]
+    if value.ndim == rank + 1:
+        value = value[k if len(value) > 1 else 0]
+    return value
+
+
+def matrices(model: Any, k: int, series: int = 0, numbers: Numbers | None = None) -> SimpleNamespace:
+    """A H Q R B D b c S of one series at one time, with zeros for those that the model has not."""
+    numbers = numbers or Numbers("float64")
+    n, m, p = model.dims.n, model.dims.m, model.dims.p
+    shapes = {"A": (n, n), "H": (m, n), "Q": (n, n), "R": (m, m), "B": (n, p), "D": (m, p), "b": (n,), "c": (m,)}
+    shapes["S"] = (n, m)
+    out = {}
+    for name, shape in shapes.items():
+        value = getattr(model, name)
+        value = np.zeros(shape) if value is None else _pick(value, len(shape), series, k)
+        out[name] = numbers.array(value)
+    return SimpleNamespace(**out)
+
+
+@dataclass(frozen=True)
+class Start:
+    """x_1 (kind "x1") or x_0 (kind "x0") ~ N(mean, cov) + factor delta, delta exactly diffuse."""
+
+    kind: str
+    mean: np.ndarray
+    cov: np.ndarray
+    factor: np.ndarray
+
+
+def start_of(model: Any, series: int = 0, u: np.ndarray | None = None) -> Start:
+    """The start of one series, with "stationary", "diffuse" and "auto" worked out by eigenvectors (simple ones)."""
+    n = model.dims.n
+
+    def own(value: Any, rank: int) -> np.ndarray:
+        return np.zeros((n,) * rank) if value is None else _pick(value, rank, series, 0).astype(float)
+
+    if model.initial == "x0":
+        return Start("x0", own(model.m0, 1), own(model.P0, 2), np.zeros((n, 0)))
+    if model.initial == "x1":
+        values, vectors = np.linalg.eigh(own(model.P1_inf, 2))
+        big = values > 1e-12 * max(values.max(), 1e-300)
+        return Start("x1", own(model.m1, 1), own(model.P1, 2), vectors[:, big] * np.sqrt(values[big]))
+    if model.initial == "diffuse":
+        return Start("x1", np.zeros(n), np.zeros((n, n)), np.eye(n))
+    one = matrices(model, 0, series)
+    values, right = np.linalg.eig(one.A)
+    left = np.linalg.inv(right)
+    stable = np.abs(values) < 1 - 1e-8
+    drift = np.where(stable, left @ one.b, 0) / np.where(stable, 1 - values, 1)
+    mean = (right @ drift).real
+    if u is not None and model.input_lag == 0:
+        mean = mean + one.B @ u[0]
+    noise = left @ one.Q @ left.conj().T
+    both = np.outer(stable, stable)
+    cov = right @ (np.where(both, noise, 0) / np.where(both, 1 - np.outer(values, values.conj()), 1)) @ right.conj().T
+    rest = right[:, ~stable]
+    spanned = np.linalg.svd(np.hstack([rest.real, rest.imag]))[0][:, : rest.shape[1]]
+    return Start("x1", mean, (cov.real + cov.real.T) / 2, spanned)
+
+
+# --------------------------------------------------------------------------------------------- the joint Gaussian
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Moments of chosen rows given the data; `diffuse` holds what is still undetermined (columns of a factor)."""
+
+    mean: np.ndarray
+    cov: np.ndarray
+    diffuse: np.ndarray
+    loglik: float
+    kept: np.ndarray
+    condition: float
+
+
+class Dense:
+    """The joint Gaussian of x_0, x_1..x_T and z_1..z_T for one series of a model; then condition on what was seen.
+
+    Parameters
+    ----------
+    model : kelman.StateSpace
+    z : array, shape (T, m), NaN where missing
+    u : array, shape (T + steps, p), or None
+    series : which series of a per-series model
+    steps : how many times beyond T to carry the joint
+    numbers : the arithmetic
+    u_before : array, shape (p,), the input before the first (matters with input_lag 1 and an x_0 start)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        z: Any,
+        u: Any = None,
+        *,
+        series: int = 0,
+        steps: int = 0,
+        numbers: Numbers | None = None,
+        u_before: Any = None,
+    ) -> None:
+        self.np = num = numbers or Numbers()
+        self.z = np.asarray(z, dtype=float).reshape(len(z), -1)
+        self.T, self.total = len(self.z), len(self.z) + steps
+        self.n, self.m = n, m = model.dims.n, model.dims.m
+        start = start_of(model, series, None if u is None else np.asarray(u))
+        self.kind = start.kind
+        u = np.zeros((self.total, model.dims.p)) if u is None else np.asarray(u, dtype=float)
+        before = np.zeros((1, model.dims.p)) if u_before is None else np.asarray(u_before, dtype=float)[None]
+        driving = u if model.input_lag == 0 else np.concatenate([before, u])
+        # sources of randomness g: start deviation, w_{0} into x_1, then (w_k, v_k) for each k
+        width = 2 * n + self.total * (n + m)
+        G = num.zeros(width, width)
+        G[:n, :n] = num.array(start.cov)
+        mats = [matrices(model, k, series, num) for k in range(self.total)]
+        G[n : 2 * n, n : 2 * n] = mats[0].Q
+        for k, at in enumerate(mats):
+            w = slice(2 * n + k * (n + m), 2 * n + k * (n + m) + n)
+            v = slice(w.stop, w.stop + m)
+            G[w, w], G[v, v], G[w, v], G[v, w] = at.Q, at.R, at.S, at.S.T
+        unit = num.eye(width)
+        x, L, X = num.array(start.mean), unit[:n], num.array(start.factor)
+        rows = [(x, L, X)]  # x_0 (for an x_1 start: a copy of x_1, never asked for)
+        seen = []
+        for k, at in enumerate(mats):
+            if k > 0 or start.kind == "x0":
+                w = n if k == 0 else 2 * n + (k - 1) * (n + m)
+                x = at.A @ x + at.B @ num.array(driving[k]) + at.b
+                L, X = at.A @ L + unit[w : w + n], at.A @ X
+            rows.append((x, L, X))
+            v = 2 * n + k * (n + m) + n
+            D_u = at.D @ num.array(u[k])
+            seen.append((at.H @ x + D_u + at.c, at.H @ L + unit[v : v + m], at.H @ X))
+        rows += seen
+        L = np.concatenate([r[1] for r in rows])
+        self.mean, self.diffuse = np.concatenate([r[0] for r in rows]), np.concatenate([r[2] for r in rows])
+        self.cov = L @ G @ L.T
+
+    def x(self, k: int) -> np.ndarray:
+        """Rows of the state at time k (0-based; -1 is the state before the first measurement)."""
+        return np.arange((k + 1) * self.n, (k + 2) * self.n)
+
+    def measured(self, k: int) -> np.ndarray:
+        """Rows of the measurement at time k."""
+        return (self.total + 1) * self.n + np.arange(k * self.m, (k + 1) * self.m)
+
+    def _support(self, rows: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Rows that are not predicted exactly by earlier ones, and whether those left out agree with the prediction."""
+        X = self.diffuse[rows]
+        work = self.cov[np.ix_(rows, rows)] + X @ X.T
+        size, e = np.diag(work).copy(), e.copy()
+        kept, agree = [], True
+        for j in range(len(rows)):
+            if float(size[j]) == 0 or float(work[j, j]) <= SUPPORT * float(size[j]):
+                scale = float(self.np.sqrt(size[j])) + abs(float(self.mean[rows[j]])) + 1e-12
+                agree = agree and abs(float(e[j])) <= AGREE * scale
+                continue
+            kept.append(j)
+            gain = work[j + 1 :, j] / work[j, j]
+            e[j + 1 :] -= gain * e[j]
+            work[j + 1 :, j + 1 :] -= np.outer(gain, work[j, j + 1 :])
+        return np.array(kept, dtype=int), agree
+
+    def given(self, upto: int, targets: np.ndarray, also: int = 0) -> Posterior:
+        """Condition on z of times < `upto` (and the first `also` components at `upto`)."""
+        num, pairs = self.np, []
+        for k in range(min(upto + 1, self.T)):
+            count = self.m if k < upto else also
+            pairs += [(self.measured(k)[i], self.z[k, i]) for i in range(count) if not np.isnan(self.z[k, i])]
+        rows = np.array([p[0] for p in pairs], dtype=int)
+        e = num.array(np.array([p[1] for p in pairs], dtype=float)) - self.mean[rows]
+        index, agree = self._support(rows, e)
+        rows, e = rows[index], e[index]
+        X = self.diffuse[rows]
+        U = num.range_basis(X)
+        N = num.range_basis(np.hstack([U, num.eye(len(rows))]))[:, U.shape[1] :]
+        Rr = U.T @ X
+        pinv = Rr.T @ num.solve(Rr @ Rr.T, U.T) if U.shape[1] else num.zeros(X.shape[1], len(rows))
+        fix = self.diffuse[targets] @ pinv
+        S = self.cov[np.ix_(rows, rows)]
+        cross, own = self.cov[np.ix_(targets, rows)], self.cov[np.ix_(targets, targets)]
+        mean = self.mean[targets] + fix @ e
+        cov = own - fix @ cross.T - cross @ fix.T + fix @ S @ fix.T
+        crossN, SN, eN = (cross - fix @ S) @ N, N.T @ S @ N, N.T @ e
+        loglik, condition = num.array(0.0)[()], 1.0
+        if N.shape[1]:
+            solved = num.solve(SN, np.hstack([crossN.T, eN[:, None]]))
+            mean = mean + crossN @ solved[:, -1]
+            cov = cov - crossN @ solved[:, :-1]
+            loglik = num.logdet(SN) + eN @ solved[:, -1] + N.shape[1] * num.log(2 * num.pi)
+            condition = float(np.linalg.cond(SN.astype(float)))
+        if U.shape[1]:
+            loglik = loglik + num.logdet(Rr @ Rr.T)
+        left = self.diffuse[targets] @ (num.eye(X.shape[1]) - pinv @ X)
+        return Posterior(mean, cov, left, -float(loglik) / 2 if agree else -np.inf, index, condition)
+
+    # -- the answers, as float64 arrays -------------------------------------------------------------------
+
+    def _moments(self, targets: Any, data: Any) -> tuple[np.ndarray, np.ndarray]:
+        posts = [self.given(data(k), targets(k)) for k in range(self.T)]
+        return np.array([p.mean for p in posts], dtype=float), np.array([p.cov for p in posts], dtype=float)
+
+    def filtered(self) -> tuple[np.ndarray, np.ndarray]:
+        """E[x_k | z_1..z_k] (T, n) and its covariance (T, n, n): the finite part while the start is diffuse."""
+        return self._moments(self.x, lambda k: k + 1)
+
+    def predicted(self) -> tuple[np.ndarray, np.ndarray]:
+        """E[x_k | z_1..z_{k-1}] and its covariance."""
+        return self._moments(self.x, lambda k: k)
+
+    def measurement(self) -> tuple[np.ndarray, np.ndarray]:
+        """E[z_k | z_1..z_{k-1}] and its covariance (the innovation covariance), gaps or not."""
+        return self._moments(self.measured, lambda k: k)
+
+    def smoothed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """E[x_k | all], its covariance, and Cov(x_k, x_{k-1} | all) (entry 0 NaN without an x_0)."""
+        targets = np.arange((self.T + 1) * self.n)
+        post = self.given(self.T, targets)
+        mean = post.mean.reshape(-1, self.n).astype(float)
+        cov = post.cov.reshape(self.T + 1, self.n, self.T + 1, self.n).astype(float)
+        lag = np.array([cov[k + 1, :, k, :] for k in range(self.T)])
+        if self.kind == "x1":
+            lag[0] = np.nan
+        return mean[1:], np.array([cov[k, :, k, :] for k in range(1, self.T + 1)]), lag
+
+    def loglik(self) -> float:
+        """log p(z_1..z_T), KFAS convention."""
+        return self.given(self.T, self.x(0)[:0]).loglik
+
+    def loglik_obs(self) -> np.ndarray:
+        """log p(z_k | z_1..z_{k-1}) for each k: differences of the cumulated ones."""
+        total = np.array([self.given(k, self.x(0)[:0]).loglik for k in range(self.T + 1)])
+        return np.diff(total)
+
+    def forecast(self) -> dict[str, np.ndarray]:
+        """Moments of z and x at the `steps` times after T: mean, cov, state_mean, state_cov."""
+        times = range(self.T, self.total)
+        z = [self.given(self.T, self.measured(k)) for k in times]
+        x = [self.given(self.T, self.x(k)) for k in times]
+        names = {"mean": [p.mean for p in z], "cov": [p.cov for p in z]}
+        names |= {"state_mean": [p.mean for p in x], "state_cov": [p.cov for p in x]}
+        return {name: np.array(value, dtype=float) for name, value in names.items()}
+
+    def undetermined(self, upto: int, k: int) -> float:
+        """Size of what is still diffuse in x_k after the data of times < upto (0: the start is forgotten)."""
+        left = self.given(upto, self.x(k)).diffuse.astype(float)
+        return float(np.abs(left).max(initial=0.0))
+
+    def condition(self) -> float:
+        """Condition number of the dense covariance of the measurements (free of the diffuse part)."""
+        return self.given(self.T, self.x(0)[:0]).condition
+
+
+# ------------------------------------------------------------------------------------------------- textbook loop
+
+
+def textbook_filter(model: Any, z: Any, u: Any = None, *, series: int = 0) -> SimpleNamespace:
+    """The Kalman filter as in textbooks (no S, no diffuse start): mean, cov, predicted_*, innovation, loglik."""
+    z = np.asarray(z, dtype=float).reshape(len(z), -1)
+    u = np.zeros((len(z), model.dims.p)) if u is None else np.asarray(u, dtype=float)
+    driving = u if model.input_lag == 0 else np.concatenate([np.zeros((1, u.shape[1])), u])
+    start = start_of(model, series, u)
+    x, P, loglik = start.mean, start.cov, 0.0
+    out: dict[str, list[np.ndarray]] = {"mean": [], "cov": [], "predicted_mean": [], "predicted_cov": []}
+    for k, z_k in enumerate(z):
+        at = matrices(model, k, series)
+        if k > 0 or start.kind == "x0":
+            Q = matrices(model, max(k - 1, 0), series).Q
+            x = at.A @ x + at.B @ driving[k] + at.b
+            P = at.A @ P @ at.A.T + Q
+        out["predicted_mean"].append(x)
+        out["predicted_cov"].append(P)
+        seen = ~np.isnan(z_k)
+        if seen.any():
+            H = at.H[seen]
+            e = z_k[seen] - (at.H @ x + at.D @ u[k] + at.c)[seen]
+            Sigma = H @ P @ H.T + at.R[np.ix_(seen, seen)]
+            gain = np.linalg.solve(Sigma, H @ P).T
+            x = x + gain @ e
+            P = P - gain @ Sigma @ gain.T
+            P = (P + P.T) / 2
+            loglik -= 0.5 * (seen.sum() * np.log(2 * np.pi) + np.linalg.slogdet(Sigma)[1] + e @ np.linalg.solve(Sigma, e))
+        out["mean"].append(x)
+        out["cov"].append(P)
+    return SimpleNamespace(**{name: np.array(value) for name, value in out.items()}, loglik=float(loglik))
+
+
+# ------------------------------------------------------------------------------------------------ Elman networks
+
+_ACTIVATIONS: dict[str, Any] = {
+    "identity": lambda a: a,
+    "tanh": np.tanh,
+    "relu": lambda a: np.where(a.real > 0, a, 0 * a),
+    "leaky_relu": lambda a: np.where(a.real > 0, a, 0.01 * a),
+    # written so that neither branch overflows; both are analytic, so a complex step passes through
+    "sigmoid": lambda a: 0.5 * (1 + np.tanh(0.5 * a)),
+    "softplus": lambda a: np.where(a.real > 0, a, 0 * a) + np.log1p(np.exp(np.where(a.real > 0, -a, a))),
+}
+
+
+def activate(name: str, a: np.ndarray) -> np.ndarray:
+    """The activation, for real or complex a."""
+    return _ACTIVATIONS[name](np.asarray(a))
+
+
+def elman_forward(rnn: Any, x: np.ndarray, **changes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """y (N, T, o) and h (N, T, h) of an Elman network for x (N, T, i), one step after the other.
+
+    `changes` replace weights (they may be complex).
+    """
+    names = ("U", "W", "b", "V", "c", "h0", "D")
+    w = {name: changes.get(name, getattr(rnn, name)) for name in names}
+    N, T = x.shape[:2]
+    hidden = np.asarray(w["U"]).shape[0]
+    h = np.zeros((N, hidden)) if w["h0"] is None else np.broadcast_to(w["h0"], (N, hidden))
+    hs, ys = [], []
+    for k in range(T):
+        h = activate(rnn.hidden, h @ w["U"].T + x[:, k] @ w["W"].T + w["b"])
+        direct = 0 if w["D"] is None else x[:, k] @ w["D"].T
+        hs.append(h)
+        ys.append(activate(rnn.output, h @ w["V"].T + direct + w["c"]))
+    return np.stack(ys, axis=1), np.stack(hs, axis=1)
+
+
+def elman_loss(rnn: Any, x: np.ndarray, y: np.ndarray, weight: np.ndarray, **changes: np.ndarray) -> Any:
+    """Mean squared error over the elements with weight 1: sum weight (yhat - y)^2 / sum weight, weight (N, T, o)."""
+    yhat, _ = elman_forward(rnn, x, **changes)
+    error = np.where(weight > 0, yhat - np.where(weight > 0, y, 0), 0)
+    return (weight * error * error).sum() / weight.sum()
+
+
+def elman_gradient(rnn: Any, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
+    """d loss / d entry for every weight (and h0, if given), by complex step: Im loss(w + i 1e-30) / 1e-30."""
+    step, out = 1e-30, {}
+    for name in ("U", "W", "b", "V", "c", "h0", "D"):
+        value = getattr(rnn, name)
+        if value is None:
+            continue
+        gradient = np.zeros(np.shape(value))
+        for index in np.ndindex(*gradient.shape):
+            moved = np.array(value, dtype=complex)
+            moved[index] += 1j * step
+            gradient[index] = elman_loss(rnn, x, y, weight, **{name: moved}).imag / step
+        out[name] = gradient
+    return out
