@@ -26,13 +26,18 @@ endif()
 
 # The best set that this machine runs, in the words of cpp/bindings/cpu.hpp.
 set(KELMAN_HOST_ISA baseline)
-if(NOT CMAKE_CROSSCOMPILING AND KELMAN_ISA_LIST MATCHES "default|native")
+if(NOT CMAKE_CROSSCOMPILING)
   try_run(
-    kelman_probe_exit kelman_probe_compiled "${CMAKE_BINARY_DIR}/isa"
+    kelman_probe_exit
+    kelman_probe_compiled
+    "${CMAKE_BINARY_DIR}/isa"
     SOURCES "${CMAKE_CURRENT_LIST_DIR}/host_isa.cpp"
     CMAKE_FLAGS "-DINCLUDE_DIRECTORIES=${CMAKE_CURRENT_SOURCE_DIR}/cpp"
-    CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON
-    COMPILE_OUTPUT_VARIABLE kelman_probe_log RUN_OUTPUT_VARIABLE kelman_probe_output)
+    CXX_STANDARD 20
+    CXX_STANDARD_REQUIRED ON
+    COMPILE_OUTPUT_VARIABLE kelman_probe_log
+    RUN_OUTPUT_VARIABLE kelman_probe_output
+  )
   if(kelman_probe_compiled AND kelman_probe_exit EQUAL 0)
     string(STRIP "${kelman_probe_output}" KELMAN_HOST_ISA)
   else()

@@ -5,12 +5,7 @@ function(kelman_warnings target)
   else()
     target_compile_options(
       ${target}
-      PRIVATE -Wall
-              -Wextra
-              -Wpedantic
-              -Wconversion
-              -Wshadow
-              -Wno-psabi
-              $<$<BOOL:${KELMAN_WERROR}>:-Werror>)
+      PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-psabi $<$<BOOL:${KELMAN_WERROR}>:-Werror>
+    )
   endif()
 endfunction()

@@ -60,7 +60,8 @@ inline std::uint32_t saved_registers() {
 
 /// x86-64-v2: sse3, ssse3, cx16, sse4.1, sse4.2, popcnt; lahf.
 inline bool runs_v2() {
-  return has(cpuid(1).ecx, bit(0) | bit(9) | bit(13) | bit(19) | bit(20) | bit(23)) && has(cpuid(0x80000001U).ecx, bit(0));
+  return has(cpuid(1).ecx, bit(0) | bit(9) | bit(13) | bit(19) | bit(20) | bit(23)) &&
+         has(cpuid(0x80000001U).ecx, bit(0));
 }
 
 /// x86-64-v3: fma, movbe, avx, f16c; bmi1, avx2, bmi2; lzcnt; and the ymm registers saved.

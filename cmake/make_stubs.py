@@ -1,0 +1,60 @@
+"""Write the type stubs of the compiled core, or compare two folders of them.
+
+Usage: ``make_stubs.py FOLDER`` writes ``_cpu.pyi`` and ``_native/`` (the interface that every variant shares);
+``make_stubs.py --compare FRESH COMMITTED`` exits with 1 and a diff where they are not the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from kelman import _core
+
+HEADER = '"""Written by `nox -s stubs -- --update`; not to be edited."""\n'
+
+
+def write(folder: Path) -> None:
+    """Generate the stubs of the variant in use and of ``_cpu`` into `folder`."""
+    variant = _core.native().__name__
+    with tempfile.TemporaryDirectory() as scratch:
+        for module in (variant, "kelman._core._cpu"):
+            subprocess.run(
+                [sys.executable, "-m", "pybind11_stubgen", module, "-o", scratch, "--exit-code"],
+                check=True,
+            )
+        made = Path(scratch, "kelman", "_core")
+        for source in sorted(made.rglob("*.pyi")):
+            name = source.relative_to(made).as_posix().replace(variant.rpartition(".")[2], "_native")
+            text = source.read_text().replace(variant, "kelman._core._native")
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(HEADER + text)
+    subprocess.run(
+        [shutil.which("ruff") or "ruff", "format", "--quiet", "--isolated", "--line-length", "120", str(folder)],
+        check=True,
+    )
+
+
+def compare(fresh: Path, committed: Path) -> int:
+    """Print how the committed stubs differ from fresh ones; return how many do."""
+    differing = 0
+    names = {p.relative_to(root).as_posix() for root in (fresh, committed) for p in root.rglob("*.pyi")}
+    for name in sorted(names):
+        texts = [
+            (root / name).read_text().splitlines(True) if (root / name).exists() else [] for root in (committed, fresh)
+        ]
+        if texts[0] != texts[1]:
+            differing += 1
+            sys.stdout.writelines(difflib.unified_diff(*texts, f"committed/{name}", f"fresh/{name}"))
+    return differing
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--compare":
+        sys.exit(min(1, compare(Path(sys.argv[2]), Path(sys.argv[3]))))
+    write(Path(sys.argv[1]))

@@ -1,0 +1,141 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.2"]
+# ///
+"""The habits of this repository, one session each: `nox -l` lists them, CI runs the same names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["lint", "types", "tests", "cpp"]
+
+ROOT = Path(__file__).parent
+NATIVE_BUILD = ["cmake>=3.21", "ninja", "pybind11>=3.0", "cmeel-eigen>=3.4.1,<4"]
+STUBS = ROOT / "python" / "kelman" / "_core"
+STUBGEN = ["pybind11-stubgen==3.0.0", "numpy"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Every hook of .pre-commit-config.yaml on every file: format, lint, spelling, repository habits."""
+    session.install("pre-commit>=4")
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Run mypy, strictly, on the package."""
+    session.install("mypy==2.4.1", "numpy>=2", "pybind11>=3.0")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def stubs(session: nox.Session) -> None:
+    """Compare the committed stubs of the core with fresh ones; `nox -s stubs -- --update` writes them."""
+    session.install(*STUBGEN, "ruff==0.17.6")
+    session.install(".", env={"SKBUILD_CMAKE_DEFINE": "KELMAN_ISA_LIST=baseline"})
+    fresh = Path(session.create_tmp()) / "stubs"
+    session.run("python", "cmake/make_stubs.py", str(fresh))
+    if "--update" in session.posargs:
+        session.run("python", "cmake/make_stubs.py", str(STUBS))
+        return
+    session.run("python", "cmake/make_stubs.py", "--compare", str(fresh), str(STUBS))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Install the package with its test extra and run pytest."""
+    session.install(".[app,test]")
+    session.run("pytest", *session.posargs)
+
+
+def _cmake(session: nox.Session, preset: str) -> None:
+    """Configure, build and test one preset of CMakePresets.json."""
+    session.install(*NATIVE_BUILD)
+    purelib = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
+    cmakedir = session.run("python", "-m", "pybind11", "--cmakedir", silent=True)
+    env = {"CMAKE_PREFIX_PATH": os.pathsep.join([f"{str(purelib).strip()}/cmeel.prefix", str(cmakedir).strip()])}
+    python = Path(session.bin) / "python"
+    session.run("cmake", "--preset", preset, f"-DPython_EXECUTABLE={python}", *session.posargs, env=env)
+    session.run("cmake", "--build", "--preset", preset, "--parallel", "2")
+    session.run("ctest", "--preset", preset)
+
+
+@nox.session
+@nox.parametrize("preset", ["dev", "all", "portable", "clang"], ids=["dev", "all", "portable", "clang"])
+def cpp(session: nox.Session, preset: str) -> None:
+    """Build and test the C++ core alone, warnings as errors: `cpp(dev)`, `cpp(all)`, `cpp(portable)`, `cpp(clang)`."""
+    if preset == "clang" and shutil.which("clang++") is None:
+        session.skip("clang++ is not installed")
+    _cmake(session, preset)
+
+
+@nox.session
+def asan(session: nox.Session) -> None:
+    """Run the C++ tests under the address and undefined-behaviour sanitizers."""
+    _cmake(session, "asan")
+
+
+@nox.session
+def tsan(session: nox.Session) -> None:
+    """Run the C++ tests under the thread sanitizer."""
+    _cmake(session, "tsan")
+
+
+@nox.session
+def tidy(session: nox.Session) -> None:
+    """Run clang-tidy on every source of the core, warnings as errors."""
+    session.install(*NATIVE_BUILD, "clang-tidy==23.1.4")
+    purelib = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
+    cmakedir = session.run("python", "-m", "pybind11", "--cmakedir", silent=True)
+    env = {"CMAKE_PREFIX_PATH": os.pathsep.join([f"{str(purelib).strip()}/cmeel.prefix", str(cmakedir).strip()])}
+    session.run("cmake", "--preset", "tidy", f"-DPython_EXECUTABLE={Path(session.bin) / 'python'}", env=env)
+    sources = sorted(
+        str(p.relative_to(ROOT)) for d in ("bindings", "instantiate") for p in (ROOT / "cpp" / d).glob("*.cpp")
+    )
+    session.run("clang-tidy", "-p", "build/tidy", "--quiet", *(session.posargs or sources))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation: every reference must resolve, every warning is an error."""
+    session.install(".[app]", "-r", "docs/requirements.txt")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks: `nox -s bench -- K1 --quick`."""
+    session.install(".")
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["import", "K1", "--quick"]))
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the sdist, the wheel from it with every instruction set, and check both."""
+    session.install("build", "twine", "auditwheel; sys_platform == 'linux'")
+    out = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(out, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(out), "-Ccmake.define.KELMAN_ISA_LIST=all")
+    session.run("twine", "check", "--strict", *(str(p) for p in sorted(out.iterdir())))
+    for wheel in out.glob("*linux*.whl"):
+        session.run("auditwheel", "show", str(wheel))
+    shutil.copytree(out, ROOT / "dist", dirs_exist_ok=True)
+
+
+@nox.session
+def acceptance(session: nox.Session) -> None:
+    """Run the long statistical checks and write acceptance/*.json; names choose: `nox -s acceptance -- poles`."""
+    session.install(".")
+    session.run("python", "-m", "acceptance", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()
