@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Threads over series: short-lived std::thread, inline when the work is small, stoppable.
+//
+// The series are cut into chunks that the workers take in turn from a counter. A series never depends on which worker
+// computes it, nor on the chunk it is in, so that results are the same to the bit for any number of threads. There is
+// no pool: nothing outlives the call, and a fork in between is harmless.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "kelman/core/scalar.hpp"
+
+namespace kelman {
+
+/// Asks a long computation to stop. The calling thread polls `poll` (for example for Ctrl-C) at most every 50 ms;
+/// the others read the flag. Kernels call `check()` every few time steps and return early when it is true.
+class Interrupt {
+ public:
+  using Poll = bool (*)();
+
+  /// Never stops.
+  Interrupt() = default;
+
+  /// Stops when `poll`, called from the constructing thread only, returns true.
+  explicit Interrupt(Poll poll) noexcept : poll_(poll) {}
+
+  /// Whether a stop was requested; safe from every thread.
+  [[nodiscard]] bool requested() const noexcept { return flag_.load(std::memory_order_relaxed); }
+
+  /// Polls if it is time to, and tells whether to stop; safe from every thread.
+  [[nodiscard]] bool check() noexcept {
+    if (poll_ != nullptr && std::this_thread::get_id() == owner_) {
+      const auto now = Clock::now();
+      if (now - last_ > std::chrono::milliseconds(50)) {
+        last_ = now;
+        if (poll_()) {
+          flag_.store(true, std::memory_order_relaxed);
+        }
+      }
+    }
+    return requested();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::atomic<bool> flag_{false};
+  Poll poll_ = nullptr;
+  std::thread::id owner_ = std::this_thread::get_id();
+  Clock::time_point last_ = Clock::now();
+};
+
+/// How many of `threads` threads are worth starting for work of about `operations` floating-point operations:
+/// starting one costs tens of microseconds, so that small work stays on the calling thread.
+[[nodiscard]] inline int useful_threads(int threads, double operations) noexcept {
+  constexpr double per_thread = 2e5;
+  const double affordable = operations / per_thread;
+  return affordable < 2 ? 1 : std::max(1, static_cast<int>(std::min(static_cast<double>(threads), affordable)));
+}
+
+/// Number of workers that `parallel_chunks` will use; prepare one workspace for each of them.
+[[nodiscard]] inline Index worker_count(Index count, Index grain, int threads) noexcept {
+  const Index chunks = (count + grain - 1) / std::max<Index>(grain, 1);
+  return std::clamp<Index>(chunks, 1, std::max(threads, 1));
+}
+
+/// Calls `body(begin, end, worker)` for chunks of at most `grain` that cover [0, count). The body must not throw.
+/// `worker` is in [0, worker_count(count, grain, threads)); the calling thread is worker 0.
+template <class Body>
+void parallel_chunks(Index count, Index grain, int threads, Interrupt& stop, Body&& body) {
+  grain = std::max<Index>(grain, 1);
+  std::atomic<Index> next{0};
+  const auto work = [&](Index worker) {
+    while (!stop.check()) {
+      const Index begin = next.fetch_add(grain, std::memory_order_relaxed);
+      if (begin >= count) {
+        return;
+      }
+      body(begin, std::min(begin + grain, count), worker);
+    }
+  };
+  const Index workers = worker_count(count, grain, threads);
+  std::vector<std::thread> helpers;
+  helpers.reserve(static_cast<std::size_t>(workers - 1));
+  for (Index worker = 1; worker < workers; ++worker) {
+    try {
+      helpers.emplace_back(work, worker);
+    } catch (const std::system_error&) {
+      break;  // the machine gives no more threads: those that run take all chunks
+    }
+  }
+  work(0);
+  for (std::thread& helper : helpers) {
+    helper.join();
+  }
+}
+
+}  // namespace kelman
