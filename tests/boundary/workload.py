@@ -1,0 +1,65 @@
+"""One piece of work for every verb of the core, run by each variant: `python -m tests.boundary.workload FILE.npz`."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+import kelman
+
+
+def linear(dtype: type) -> dict[str, np.ndarray]:
+    """Filter, smooth and forecast series with gaps, inputs, S, time-varying and per-series matrices."""
+    rng = np.random.default_rng(5)
+    out = {}
+    for n, m in ((1, 1), (2, 1), (4, 2), (9, 3)):
+        A = np.linalg.qr(rng.standard_normal((n, n)))[0] * 0.9
+        H = rng.standard_normal((m, n))
+        half = rng.standard_normal((n + m, n + m))
+        noise = half @ half.T / (n + m) + 0.1 * np.eye(n + m)
+        Q, R, S = noise[:n, :n], noise[n:, n:], noise[:n, n:]
+        B = rng.standard_normal((n, 2))
+        N, T = 11, 40
+        z, u = rng.standard_normal((N, T, m)), rng.standard_normal((N, T, 2))
+        z[rng.random(z.shape) < 0.1] = np.nan
+        models = {
+            "shared": kelman.StateSpace(A, H, Q, R, B=B, m0=np.zeros(n), P0=np.eye(n)),
+            "correlated": kelman.StateSpace(A, H, Q, R, S=S, B=B, m1=np.zeros(n), P1=np.eye(n)),
+            "diffuse": kelman.StateSpace(A, H, Q, R, B=B, initial="diffuse"),
+            "varying": kelman.StateSpace(
+                A * np.linspace(0.8, 1.0, T)[:, None, None],
+                H,
+                Q * rng.uniform(0.5, 2, N)[:, None, None, None],
+                R,
+                B=B,
+                m0=np.zeros(n),
+                P0=np.eye(n),
+            ),
+        }
+        for name, model in models.items():
+            key = f"{name}-{n}-{np.dtype(dtype).name}"
+            r = kelman.filter(model.astype(dtype), z.astype(dtype), u.astype(dtype), store="all")
+            out |= {f"{key}-mean": r.mean, f"{key}-cov": r.cov, f"{key}-loglik": r.loglik}
+            s = kelman.smooth(model.astype(dtype), z.astype(dtype), u.astype(dtype), lag=1)
+            out |= {f"{key}-smooth": s.mean, f"{key}-smooth-cov": s.cov, f"{key}-lag": s.lag_one_cov}
+    return out
+
+
+def networks() -> dict[str, np.ndarray]:
+    """Run and differentiate an Elman network with every hidden activation."""
+    rng = np.random.default_rng(6)
+    out = {}
+    U, W, V = rng.standard_normal((7, 7)) * 0.3, rng.standard_normal((7, 3)), rng.standard_normal((2, 7))
+    b, c = rng.standard_normal(7), rng.standard_normal(2)
+    x, y = rng.standard_normal((13, 30, 3)), rng.standard_normal((13, 30, 2))
+    for hidden in ("identity", "tanh", "relu", "leaky_relu", "sigmoid", "softplus"):
+        rnn = kelman.Elman(U, W, b, V, c, hidden=hidden)
+        loss, gradient = kelman.loss_and_grad(rnn, x, y)
+        out |= {f"{hidden}-y": kelman.forward(rnn, x).y, f"{hidden}-loss": np.asarray(loss)}
+        out |= {f"{hidden}-d{name}": getattr(gradient, name) for name in "UWbVc"}
+    return out
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[1], isa=np.asarray(kelman._core.isa), **linear(np.float64), **linear(np.float32), **networks())
