@@ -1,1 +1,100 @@
-"""Kalman filters, Elman networks, and the exact bridge between the two."""
+# SPDX-License-Identifier: BSD-3-Clause
+"""kelman: linear-Gaussian filtering, Elman networks, and the bridge between them.
+
+Loading the package loads numpy and nothing else of weight; what needs more loads on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import config as config, errors as errors
+from .models import Elman as Elman, StateSpace as StateSpace
+
+if TYPE_CHECKING:
+    from . import (
+        bridge as bridge,
+        datasets as datasets,
+        experiments as experiments,
+        identify as identify,
+        linear as linear,
+        lti as lti,
+        models as models,
+        plotting as plotting,
+        rnn as rnn,
+        systems as systems,
+        torch as torch,
+    )
+    from .bridge import (
+        compare as compare,
+        excess_risk as excess_risk,
+        read_dynamics as read_dynamics,
+        reduce as reduce,
+        to_elman as to_elman,
+        to_state_space as to_state_space,
+    )
+    from .identify import fit as fit, train as train
+    from .rnn import forward as forward, loss_and_grad as loss_and_grad
+
+    __version__: str
+
+_LAZY: dict[str, str] = {
+    "compare": "kelman.bridge",
+    "excess_risk": "kelman.bridge",
+    "fit": "kelman.identify",
+    "forward": "kelman.rnn",
+    "loss_and_grad": "kelman.rnn",
+    "read_dynamics": "kelman.bridge",
+    "reduce": "kelman.bridge",
+    "to_elman": "kelman.bridge",
+    "to_state_space": "kelman.bridge",
+    "train": "kelman.identify",
+}
+"""Public names that load on first use -> the module that has them."""
+
+_SUBPACKAGES = frozenset(
+    ("bridge", "datasets", "experiments", "identify", "linear", "lti", "models", "plotting", "rnn", "systems", "torch")
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_SUBPACKAGES, "config", "errors", "__version__"})
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("kelman")
+    except metadata.PackageNotFoundError:  # used in place, without installing
+        return str(importlib.import_module("kelman._core").__version__)
+
+
+__all__ = [
+    "Elman",
+    "StateSpace",
+    "compare",
+    "excess_risk",
+    "fit",
+    "forward",
+    "loss_and_grad",
+    "read_dynamics",
+    "reduce",
+    "to_elman",
+    "to_state_space",
+    "train",
+]

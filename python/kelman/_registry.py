@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What lower levels reach upward for, by name and lazily: backends and plots.
+
+This is the only road upward: nothing here is imported before it is asked for. A new row is a new backend or plot.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .config import backend_name
+from .errors import BackendError
+
+_BACKENDS: dict[str, dict[str, str]] = {
+    "core": {"linear": "kelman.linear._native", "rnn": "kelman.rnn._native"},
+    "torch": {"linear": "kelman.torch.reference", "rnn": "kelman.torch.reference"},
+}
+
+_PLOTS: dict[str, str] = {
+    "FilterResult": "plot_filter",
+    "SmoothResult": "plot_smooth",
+    "ForecastResult": "plot_forecast",
+    "Simulation": "plot_simulation",
+    "Fit": "plot_fit",
+    "TrainResult": "plot_training",
+    "Dynamics": "plot_dynamics",
+}
+"""Class of a result -> the function of `kelman.plotting` that draws it."""
+
+
+def backend(subject: str, name: str | None = None) -> Any:
+    """Return the module that computes `subject` ("linear" or "rnn") in the backend `name` (None: the default one)."""
+    chosen = backend_name(name)
+    module = _BACKENDS[chosen][subject]
+    if chosen == "torch":
+        try:
+            import torch as _  # noqa: F401
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise ImportError(
+                'backend="torch" needs PyTorch, which is not installed: pip install "kelman[torch]"'
+            ) from error
+    return importlib.import_module(module)
+
+
+def plot(result: Any, **options: Any) -> Any:
+    """Draw a result with the function that `kelman.plotting` has for its class."""
+    name = _PLOTS.get(type(result).__name__)
+    if name is None:
+        raise BackendError(f"plot: nothing draws a {type(result).__name__}; drawn are {', '.join(sorted(_PLOTS))}")
+    try:
+        plotting = importlib.import_module("kelman.plotting")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ImportError('plot() needs matplotlib, which is not installed: pip install "kelman[app]"') from error
+    return getattr(plotting, name)(result, **options)

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Models as values: frozen, read-only, picklable."""
+
+from ._elman import Elman as Elman, ElmanDims as ElmanDims
+from ._meaning import Dims as Dims
+from ._state_space import StateSpace as StateSpace
+
+__all__ = ["Dims", "Elman", "ElmanDims", "StateSpace"]
