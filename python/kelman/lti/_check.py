@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks of the matrices that enter the algebra of linear systems: real, finite, of agreeing sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kelman.errors import KelmanError
+
+FloatArray = NDArray[np.float64]
+
+
+def real_array(name: str, value: ArrayLike) -> FloatArray:
+    """Convert to a float64 array; refuse what is not made of finite real numbers."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise KelmanError(f"{name}: expected a rectangular array of real numbers ({error})") from error
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise KelmanError(
+            f"{name}: expected real numbers (float64, float32 or integers), got dtype {array.dtype}; convert it first"
+        )
+    array = np.ascontiguousarray(array, dtype=np.float64) if array.ndim else array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise KelmanError(f"{name}: every entry must be finite; it holds NaN or inf")
+    return array
+
+
+def matrix(
+    name: str, value: ArrayLike, rows: int | None = None, cols: int | None = None, why: str = ""
+) -> FloatArray:
+    """A finite real matrix with the stated number of rows and columns (None: any)."""
+    array = real_array(name, value)
+    fits = array.ndim == 2 and (rows is None or array.shape[0] == rows) and (cols is None or array.shape[1] == cols)
+    if not fits:
+        expected = f"({'any' if rows is None else rows}, {'any' if cols is None else cols})"
+        reason = f" {why}" if why else ""
+        raise KelmanError(f"{name}: expected shape {expected}{reason}, got {array.shape}")
+    return array
+
+
+def square(name: str, value: ArrayLike, size: int | None = None, why: str = "") -> FloatArray:
+    """A finite real square matrix."""
+    array = real_array(name, value)
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or (size is not None and array.shape[0] != size):
+        expected = "a square matrix" if size is None else f"shape ({size}, {size})"
+        reason = f" {why}" if why else ""
+        raise KelmanError(f"{name}: expected {expected}{reason}, got shape {array.shape}")
+    return array
+
+
+def covariance(name: str, value: ArrayLike, size: int, why: str = "") -> FloatArray:
+    """A symmetric positive semi-definite matrix (to rounding), returned exactly symmetric."""
+    array = square(name, value, size, why)
+    if size == 0:
+        return array
+    scale = float(np.abs(array).max())
+    if not np.allclose(array, array.T, rtol=0.0, atol=1e-8 * scale):
+        i, j = np.unravel_index(int(np.abs(array - array.T).argmax()), array.shape)
+        raise KelmanError(
+            f"{name}: a covariance must be symmetric; entries ({i}, {j}) = {array[i, j]:.6g} "
+            f"and ({j}, {i}) = {array[j, i]:.6g} differ"
+        )
+    array = (array + array.T) / 2
+    lowest = float(np.linalg.eigvalsh(array)[0])
+    if lowest < -1e-8 * scale:
+        raise KelmanError(f"{name}: a covariance must be positive semi-definite; its lowest eigenvalue is {lowest:.6g}")
+    return array
+
+
+def integer(name: str, value: Any, lowest: int) -> int:
+    """An integer not below ``lowest`` (bool refused)."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < lowest:
+        raise KelmanError(f"{name}: expected an integer >= {lowest}, got {value!r}")
+    return int(value)
+
+
+def symmetric(array: FloatArray) -> FloatArray:
+    """The symmetric part."""
+    return (array + array.swapaxes(-1, -2)) / 2
