@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from kelman import lti
 from kelman.errors import KelmanError
@@ -113,7 +112,9 @@ def test_ho_kalman_recovers_the_system(seed: int, n: int, p: int, m: int) -> Non
     if hsv[-1] < 1e-5 * hsv[0]:
         return
     found = lti.ho_kalman(truth[:25], order=n)
-    np.testing.assert_allclose(lti.markov(found.A, found.B, found.H, 40, found.D), truth, atol=1e-6 * np.abs(truth).max())
+    np.testing.assert_allclose(
+        lti.markov(found.A, found.B, found.H, 40, found.D), truth, atol=1e-6 * np.abs(truth).max()
+    )
     assert lti.ho_kalman(truth[:25]).order == n
     _, distance = lti.match_poles(lti.poles(A), lti.poles(found.A))
     assert distance.max() < 1e-3

@@ -1,26 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Algebra of linear time-invariant systems: Riccati and Lyapunov equations, poles, balancing, realisation, norms, distances."""
 
-from kelman.lti._balance import Balanced as Balanced
-from kelman.lti._balance import balance as balance
-from kelman.lti._balance import balanced_truncation as balanced_truncation
-from kelman.lti._balance import hankel_singular_values as hankel_singular_values
-from kelman.lti._lyapunov import gramians as gramians
-from kelman.lti._lyapunov import lyapunov as lyapunov
-from kelman.lti._markov import Realization as Realization
-from kelman.lti._markov import hankel as hankel
-from kelman.lti._markov import ho_kalman as ho_kalman
-from kelman.lti._markov import impulse as impulse
-from kelman.lti._markov import markov as markov
-from kelman.lti._poles import PoleStats as PoleStats
-from kelman.lti._poles import match_poles as match_poles
-from kelman.lti._poles import pole_stats as pole_stats
-from kelman.lti._poles import poles as poles
-from kelman.lti._poles import spectral_radius as spectral_radius
-from kelman.lti._riccati import Riccati as Riccati
-from kelman.lti._riccati import dare as dare
-from kelman.lti._split import StationarySplit as StationarySplit
-from kelman.lti._split import stationary_split as stationary_split
+from kelman.lti._balance import (
+    Balanced as Balanced,
+    balance as balance,
+    balanced_truncation as balanced_truncation,
+    hankel_singular_values as hankel_singular_values,
+)
+from kelman.lti._lyapunov import gramians as gramians, lyapunov as lyapunov
+from kelman.lti._markov import (
+    Realization as Realization,
+    hankel as hankel,
+    ho_kalman as ho_kalman,
+    impulse as impulse,
+    markov as markov,
+)
+from kelman.lti._poles import (
+    PoleStats as PoleStats,
+    match_poles as match_poles,
+    pole_stats as pole_stats,
+    poles as poles,
+    spectral_radius as spectral_radius,
+)
+from kelman.lti._riccati import Riccati as Riccati, dare as dare
+from kelman.lti._split import StationarySplit as StationarySplit, stationary_split as stationary_split
 from kelman.lti._standard import standard_form as standard_form
 
 __all__ = [

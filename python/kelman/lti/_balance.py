@@ -8,13 +8,16 @@ singular values (square-root method; Laub, Heath, Paige & Ward 1987; Moore 1981)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from kelman.errors import KelmanError
 from kelman.lti._check import FloatArray, covariance, integer, matrix, square
 from kelman.lti._lyapunov import gramians
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ def hankel_singular_values(
     B = matrix("B", B, rows=n, why="to match A")
     H = matrix("H", H, cols=n, why="to match A")
     Wc, Wo = gramians(A, B @ _input_factor(input_cov, B.shape[1]), H)
-    return np.linalg.svd(_psd_factor(Wo).T @ _psd_factor(Wc), compute_uv=False)
+    values = np.linalg.svd(_psd_factor(Wo).T @ _psd_factor(Wc), compute_uv=False)
+    return values.astype(np.float64)
 
 
 def balance(

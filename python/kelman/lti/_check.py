@@ -29,9 +29,7 @@ def real_array(name: str, value: ArrayLike) -> FloatArray:
     return array
 
 
-def matrix(
-    name: str, value: ArrayLike, rows: int | None = None, cols: int | None = None, why: str = ""
-) -> FloatArray:
+def matrix(name: str, value: ArrayLike, rows: int | None = None, cols: int | None = None, why: str = "") -> FloatArray:
     """A finite real matrix with the stated number of rows and columns (None: any)."""
     array = real_array(name, value)
     fits = array.ndim == 2 and (rows is None or array.shape[0] == rows) and (cols is None or array.shape[1] == cols)

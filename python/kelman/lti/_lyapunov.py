@@ -11,12 +11,16 @@ term is positive semi-definite when Q is, so nothing cancels, and the number of 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import ArrayLike
 
 from kelman.errors import KelmanError
 from kelman.lti._check import FloatArray, matrix, square, symmetric
 from kelman.lti._poles import spectral_radius
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _EPS = float(np.finfo(np.float64).eps)
 

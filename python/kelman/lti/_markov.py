@@ -4,14 +4,16 @@ r"""Markov parameters (the impulse response), block Hankel matrices, and realisa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from kelman.errors import KelmanError
 from kelman.lti._check import FloatArray, integer, matrix, real_array, square
 from kelman.lti._standard import standard_form
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def markov(A: ArrayLike, B: ArrayLike, H: ArrayLike, steps: int, D: ArrayLike | None = None) -> FloatArray:

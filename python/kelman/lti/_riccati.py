@@ -21,17 +21,22 @@ Sources: Anderson & Moore, Optimal Filtering, 1979, ch. 4; Kailath, Sayed & Hass
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from kelman.lti._check import FloatArray, covariance, matrix, square, symmetric
 from kelman.lti._lyapunov import stein
 from kelman.lti._poles import spectral_radius
 from kelman.lti._unsteady import explain, require_steady
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 _EPS = float(np.finfo(np.float64).eps)
-_RADIUS_LIMIT = 1.0 - 1e-8  # a closed loop nearer to the unit circle cannot be told from a critical one in double precision
+_RADIUS_LIMIT = (
+    1.0 - 1e-8
+)  # a closed loop nearer to the unit circle cannot be told from a critical one in double precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +236,3 @@ def _finish(A: FloatArray, H: FloatArray, R: FloatArray, S: FloatArray, P: Float
     joseph = np.eye(len(A)) - K_f @ H
     P_filtered = symmetric(joseph @ P @ joseph.T + K_f @ R @ K_f.T)
     return Riccati(P, K, K_f, A - K @ H, Sigma, P_filtered)
-

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from kelman.errors import KelmanError
 from kelman.lti._check import FloatArray, square
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def stationary_split(A: ArrayLike, tol: float = 1e-8) -> StationarySplit:
         empty = np.zeros((0, 0))
         return StationarySplit(empty, empty, empty, empty, empty, empty)
 
-    eigenvalues = np.linalg.eigvals(A)
+    eigenvalues = np.linalg.eigvals(A).astype(np.complex128)
     stable = _stable_flags(eigenvalues, limit)
 
     def inside(re: float, im: float) -> bool:

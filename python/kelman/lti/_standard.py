@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kelman.errors import KelmanError
-from kelman.lti._check import FloatArray
+
+if TYPE_CHECKING:
+    from kelman.lti._check import FloatArray
 
 
 def standard_form(model: Any) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

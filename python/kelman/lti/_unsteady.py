@@ -54,7 +54,7 @@ def require_steady(A: FloatArray, H: FloatArray, Q: FloatArray, R: FloatArray, S
     """Raise NoSteadyStateError for the first eigenvalue of A that fails a rank test at relative tolerance ``tol``."""
     n, m = len(A), len(H)
     size = max(float(np.linalg.norm(A, 2)) if n else 0.0, 1.0)
-    candidates = _candidates(np.linalg.eigvals(A), tol)
+    candidates = _candidates(np.linalg.eigvals(A).astype(np.complex128), tol)
     Hn = _rows_to(H, size)
     for value in candidates:
         shifted = A - value * np.eye(n)
@@ -100,7 +100,9 @@ def explain(A: FloatArray, H: FloatArray, Q: FloatArray, R: FloatArray, S: Float
     if not len(zeros):
         return NoSteadyStateError("no steady state: the Riccati equation has no stabilising solution", mode=None)
     nearest = zeros[np.abs(np.abs(zeros) - 1).argmin()]
-    return _error(nearest, "a zero of the noise model on the unit circle keeps the closed loop A - K H from being stable")
+    return _error(
+        nearest, "a zero of the noise model on the unit circle keeps the closed loop A - K H from being stable"
+    )
 
 
 def _pencil_eigenvalues(A: FloatArray, H: FloatArray, Q: FloatArray, R: FloatArray, S: FloatArray) -> ComplexArray:
@@ -110,7 +112,9 @@ def _pencil_eigenvalues(A: FloatArray, H: FloatArray, Q: FloatArray, R: FloatArr
     n, m = len(A), len(H)
     one, none = np.eye(n), np.zeros
     left = np.block([[A.T, none((n, n)), H.T], [-Q, one, -S], [S.T, none((m, n)), R]])
-    right = np.block([[one, none((n, n)), none((n, m))], [none((n, n)), A, none((n, m))], [none((m, n)), -H, none((m, m))]])
+    right = np.block(
+        [[one, none((n, n)), none((n, m))], [none((n, n)), A, none((n, m))], [none((m, n)), -H, none((m, m))]]
+    )
     alpha, beta = eigvals(left, right, homogeneous_eigvals=True)
     finite = np.abs(beta) > 1e-12 * np.abs(alpha)
     values: ComplexArray = alpha[finite] / beta[finite]
