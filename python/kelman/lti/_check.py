@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kelman._arrays import as_count, as_floats
 from kelman.errors import KelmanError
 
 FloatArray = NDArray[np.float64]
@@ -15,15 +16,7 @@ FloatArray = NDArray[np.float64]
 
 def real_array(name: str, value: ArrayLike) -> FloatArray:
     """Convert to a float64 array; refuse what is not made of finite real numbers."""
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise KelmanError(f"{name}: expected a rectangular array of real numbers ({error})") from error
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-        raise KelmanError(
-            f"{name}: expected real numbers (float64, float32 or integers), got dtype {array.dtype}; convert it first"
-        )
-    array = np.ascontiguousarray(array, dtype=np.float64) if array.ndim else array.astype(np.float64)
+    array = np.ascontiguousarray(as_floats(value, name), dtype=np.float64)
     if not np.isfinite(array).all():
         raise KelmanError(f"{name}: every entry must be finite; it holds NaN or inf")
     return array
@@ -70,10 +63,8 @@ def covariance(name: str, value: ArrayLike, size: int, why: str = "") -> FloatAr
 
 
 def integer(name: str, value: Any, lowest: int) -> int:
-    """An integer not below ``lowest`` (bool refused)."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < lowest:
-        raise KelmanError(f"{name}: expected an integer >= {lowest}, got {value!r}")
-    return int(value)
+    """Return an integer not below ``lowest`` (bool refused)."""
+    return as_count(value, name, least=lowest)
 
 
 def symmetric(array: FloatArray) -> FloatArray:
