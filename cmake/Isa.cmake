@@ -65,6 +65,9 @@ message(STATUS "Instruction sets: ${KELMAN_ISAS} (this machine: ${KELMAN_HOST_IS
 # kelman_isa_flags(<target> <isa>): compile a target for one set.
 function(kelman_isa_flags target isa)
   target_compile_options(${target} PRIVATE ${KELMAN_FLAGS_${isa}})
+  if(NOT MSVC)
+    target_compile_options(${target} PRIVATE -ffp-contract=fast) # a*b + c in one rounding; ISO mode turns it off in GCC
+  endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${target} PRIVATE -fno-gnu-unique) # no symbol is shared between two loaded variants
   elseif(MSVC)

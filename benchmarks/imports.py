@@ -1,0 +1,30 @@
+"""What `import kelman` adds to `import numpy`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from benchmarks.measure import Options, Result, WrongAnswer
+from benchmarks.probes import Machine
+
+CODE = """
+import time, sys
+import numpy
+before = time.perf_counter()
+import kelman
+added = time.perf_counter() - before
+print(added * 1e3, *sorted({m.split('.')[0] for m in sys.modules} & {'scipy', 'torch', 'pandas'}))
+"""
+
+
+def run(options: Options, machine: Machine) -> Result:
+    """Time the import in fresh processes, the smallest of several."""
+    del machine
+    added = []
+    for _ in range(5 if options.quick else 20):
+        out = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout.split()
+        if out[1:]:
+            raise WrongAnswer(f"import kelman loads {', '.join(out[1:])}")
+        added.append(float(out[0]))
+    return Result("ms", {"import kelman": min(added)}, 30.0, "at most 30 ms on top of numpy")
