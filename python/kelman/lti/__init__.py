@@ -7,6 +7,7 @@ from kelman.lti._balance import (
     balanced_truncation as balanced_truncation,
     hankel_singular_values as hankel_singular_values,
 )
+from kelman.lti._discretize import Discrete as Discrete, discretize as discretize
 from kelman.lti._lyapunov import gramians as gramians, lyapunov as lyapunov
 from kelman.lti._markov import (
     Realization as Realization,
@@ -28,6 +29,7 @@ from kelman.lti._standard import standard_form as standard_form
 
 __all__ = [
     "Balanced",
+    "Discrete",
     "PoleStats",
     "Realization",
     "Riccati",
@@ -35,6 +37,7 @@ __all__ = [
     "balance",
     "balanced_truncation",
     "dare",
+    "discretize",
     "gramians",
     "hankel",
     "hankel_singular_values",

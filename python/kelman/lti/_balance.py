@@ -81,7 +81,7 @@ def hankel_singular_values(
     Examples
     --------
     >>> from kelman.lti import hankel_singular_values
-    >>> hankel_singular_values([[0.5]], [[3.0]], [[1.5]]).tolist()
+    >>> hankel_singular_values([[0.5]], [[3.0]], [[1.5]]).round(12).tolist()
     [6.0]
     """
     A = square("A", A)
