@@ -14,7 +14,6 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["lint", "types", "tests", "cpp"]
 
 ROOT = Path(__file__).parent
 NATIVE_BUILD = ["cmake>=3.21", "ninja", "pybind11>=3.0", "cmeel-eigen>=3.4.1,<4"]
@@ -36,7 +35,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def stubs(session: nox.Session) -> None:
     """Compare the committed stubs of the core with fresh ones; `nox -s stubs -- --update` writes them."""
     session.install(*STUBGEN, "ruff==0.17.6")
@@ -68,7 +67,7 @@ def _cmake(session: nox.Session, preset: str) -> None:
     session.run("ctest", "--preset", preset)
 
 
-@nox.session
+@nox.session(default=False)
 @nox.parametrize("preset", ["dev", "all", "portable", "clang"], ids=["dev", "all", "portable", "clang"])
 def cpp(session: nox.Session, preset: str) -> None:
     """Build and test the C++ core alone, warnings as errors: `cpp(dev)`, `cpp(all)`, `cpp(portable)`, `cpp(clang)`."""
@@ -77,19 +76,19 @@ def cpp(session: nox.Session, preset: str) -> None:
     _cmake(session, preset)
 
 
-@nox.session
+@nox.session(default=False)
 def asan(session: nox.Session) -> None:
     """Run the C++ tests under the address and undefined-behaviour sanitizers."""
     _cmake(session, "asan")
 
 
-@nox.session
+@nox.session(default=False)
 def tsan(session: nox.Session) -> None:
     """Run the C++ tests under the thread sanitizer."""
     _cmake(session, "tsan")
 
 
-@nox.session
+@nox.session(default=False)
 def tidy(session: nox.Session) -> None:
     """Run clang-tidy on every source of the core, warnings as errors."""
     session.install(*NATIVE_BUILD, "clang-tidy==23.1.4")
@@ -103,21 +102,21 @@ def tidy(session: nox.Session) -> None:
     session.run("clang-tidy", "-p", "build/tidy", "--quiet", *(session.posargs or sources))
 
 
-@nox.session
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation: every reference must resolve, every warning is an error."""
     session.install(".[app]", "-r", "docs/requirements.txt")
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: `nox -s bench -- K1 --quick`."""
     session.install(".")
     session.run("python", "-m", "benchmarks", *(session.posargs or ["import", "K1", "--quick"]))
 
 
-@nox.session
+@nox.session(default=False)
 def build(session: nox.Session) -> None:
     """Build the sdist, the wheel from it with every instruction set, and check both."""
     session.install("build", "twine", "auditwheel; sys_platform == 'linux'")
@@ -130,7 +129,7 @@ def build(session: nox.Session) -> None:
     shutil.copytree(out, ROOT / "dist", dirs_exist_ok=True)
 
 
-@nox.session
+@nox.session(default=False)
 def acceptance(session: nox.Session) -> None:
     """Run the long statistical checks and write acceptance/*.json; names choose: `nox -s acceptance -- poles`."""
     session.install(".")

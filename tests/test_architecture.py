@@ -107,7 +107,7 @@ def includes(path: Path) -> list[str]:
     ):
         beside = path.parent / name
         if quote == '"' and beside.exists():
-            name = beside.resolve().relative_to(CPP).as_posix()  # noqa: PLW2901
+            name = beside.resolve().relative_to(CPP).as_posix()
         found.append(name)
     return found
 
