@@ -15,12 +15,13 @@ CPP = ROOT / "cpp"
 # Each word imports only words of lower levels, and itself.
 LEVELS = {
     "errors": 0, "_types": 0, "_core": 0,
-    "config": 1, "_arrays": 1, "_registry": 1, "datasets": 1,
-    "models": 2, "lti": 2,
-    "linear": 3, "nonlinear": 3, "particle": 3, "rnn": 3, "systems": 3,
-    "verbs": 4, "identify": 4, "bridge": 4,
-    "experiments": 5, "estimators": 5, "torch": 5,
-    "interop": 6, "plotting": 6, "cli": 6,
+    "config": 1,
+    "_arrays": 2, "_registry": 2, "datasets": 2,
+    "models": 3, "lti": 3,
+    "linear": 4, "nonlinear": 4, "particle": 4, "rnn": 4, "systems": 4,
+    "verbs": 5, "identify": 5, "bridge": 5,
+    "experiments": 6, "estimators": 6, "torch": 6,
+    "interop": 7, "plotting": 7, "cli": 7,
 }  # fmt: skip
 MAY_TOUCH_CORE = {"linear", "nonlinear", "particle", "rnn", "config", "torch._functional"}
 MAY_IMPORT_BY_NAME = {"__init__", "_registry", "_core", "verbs"}
@@ -72,7 +73,7 @@ def test_a_module_imports_only_lower_levels(path: Path) -> None:
     for target in imported(path):
         other = target.split(".")[0]
         if other == "":
-            assert LEVELS[word] >= 5, f"{name} imports kelman itself"
+            assert LEVELS[word] >= LEVELS["experiments"], f"{name} imports kelman itself"
             continue
         assert other == word or LEVELS[other] < LEVELS[word], f"{name} imports kelman.{target}"
         if other == "_core" and word != "_core":

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 
 import kelman
+from kelman import _core
 
 
 def linear(dtype: type) -> dict[str, np.ndarray]:
@@ -62,4 +63,4 @@ def networks() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[1], isa=np.asarray(kelman._core.isa), **linear(np.float64), **linear(np.float32), **networks())
+    np.savez(sys.argv[1], isa=np.asarray(_core.isa), **linear(np.float64), **linear(np.float32), **networks())

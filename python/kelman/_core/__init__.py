@@ -80,6 +80,7 @@ def _explain(reason: str) -> str:
 
 core, _reason = _load()
 isa: str | None = None if core is None else core.isa
+__version__: str | None = None if core is None else core.__version__
 
 
 def native() -> ModuleType:
