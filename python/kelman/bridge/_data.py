@@ -3,31 +3,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kelman._arrays import as_floats, require_finite
 from kelman.errors import KelmanError
 
 __all__: list[str] = []
 
-FloatArray = NDArray[np.float64]
+FloatArray: TypeAlias = NDArray[Any]
 
 
 def real_array(name: str, value: Any) -> FloatArray:
-    """Float64 copy or view of finite real numbers; everything else is refused by name."""
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise KelmanError(f"{name}: expected a rectangular array of real numbers ({error})") from None
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise KelmanError(f"{name}: expected real numbers (float32, float64, integers), got dtype {array.dtype}")
-    array = array.astype(np.float64, copy=False)
-    if not np.isfinite(array).all():
-        at = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-        cure = " (a network has no gain for missing values: use kelman.filter)" if name == "z" else ""
-        raise KelmanError(f"{name}: expected finite numbers, got {array[at]} at {at}{cure}")
+    """Float64 array of finite real numbers; everything else is refused by name."""
+    array = as_floats(value, name).astype(np.float64, copy=False)
+    require_finite(array, name, " (a network has no gain for missing values: use kelman.filter)" if name == "z" else "")
     return array
 
 

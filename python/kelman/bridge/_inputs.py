@@ -10,8 +10,7 @@ import numpy as np
 from kelman.bridge._data import FloatArray, paired_series, restore
 from kelman.bridge._layout import Layout, layout_of
 from kelman.errors import KelmanError
-from kelman.models import Elman
-from kelman.models._activation import activation_row
+from kelman.models import ACTIVATIONS, Elman
 
 __all__ = ["network_inputs"]
 
@@ -40,8 +39,8 @@ def network_inputs(rnn: Elman, z: Any, u: Any = None) -> Any:
     Examples
     --------
     >>> import kelman
-    >>> net = kelman.to_elman(kelman.StateSpace(0.5, 1.0, 1.0, 1.0), form="aligned")
-    >>> kelman.network_inputs(net, [1.0, 2.0, 3.0])[:, 0].tolist()
+    >>> net = kelman.to_elman(kelman.StateSpace([[0.5]], [[1.0]], [[1.0]], [[1.0]]), form="aligned")
+    >>> kelman.bridge.network_inputs(net, [1.0, 2.0, 3.0])[:, 0].tolist()
     [0.0, 1.0, 2.0]
     """
     if not isinstance(rnn, Elman):
@@ -66,5 +65,5 @@ def _z_before(rnn: Elman, layout: Layout, n_series: int) -> FloatArray:
     h0 = np.zeros(rnn.dims.hidden) if rnn.h0 is None else np.asarray(rnn.h0, dtype=np.float64)
     if h0.ndim == 2 and len(h0) != n_series:
         raise KelmanError(f"z: expected {len(h0)} series to go with the h0 of the network, got {n_series}")
-    value = activation_row(rnn.output).function(h0 @ rnn.V.T.astype(np.float64) + rnn.c)
+    value = ACTIVATIONS[rnn.output].function(h0 @ rnn.V.T.astype(np.float64) + rnn.c)
     return np.broadcast_to(value, (n_series, layout.m))

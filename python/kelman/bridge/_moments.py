@@ -82,7 +82,9 @@ class Moments:
         return np.concatenate(list(theta), axis=1)[:, self.columns(direct)]
 
 
-def moments_of(zs: list[FloatArray], us: list[FloatArray], lags: int, targets: list[FloatArray] | None = None) -> Moments:
+def moments_of(
+    zs: list[FloatArray], us: list[FloatArray], lags: int, targets: list[FloatArray] | None = None
+) -> Moments:
     """Moments of a list of series; ``targets`` (for the response of a network) replace z_t at lag 0 of the window."""
     m, p = zs[0].shape[1], us[0].shape[1]
     q = m + p
@@ -118,7 +120,10 @@ def _window_sums(y: FloatArray, lags: int, head: FloatArray | None) -> tuple[Flo
         gram[0, :, d, :] = first
         if d < L:
             s = np.arange(L - d)
-            gain = y[L - 1 - s][:, :, None] * y[L - 1 - s - d][:, None, :] - y[T - 1 - s][:, :, None] * y[T - 1 - s - d][:, None, :]
+            gain = (
+                y[L - 1 - s][:, :, None] * y[L - 1 - s - d][:, None, :]
+                - y[T - 1 - s][:, :, None] * y[T - 1 - s - d][:, None, :]
+            )
             gram[s + 1, :, s + 1 + d, :] = first + np.cumsum(gain, axis=0)
     for i in range(L + 1):  # the other triangle
         gram[i + 1 :, :, i, :] = gram[i, :, i + 1 :, :].transpose(1, 2, 0)

@@ -160,7 +160,7 @@ def predictor_of_elman(rnn: Elman) -> tuple[LinearPredictor, Layout]:
     layout = layout_of(rnn.inputs, rnn.target, rnn.dims.inputs, rnn.dims.outputs)
     if layout.target == "state":
         raise KelmanError(
-            'target: the outputs of this network are states, not predictions of z; its measurement matrix is needed: '
+            "target: the outputs of this network are states, not predictions of z; its measurement matrix is needed: "
             "kelman.to_state_space(rnn, H=...)"
         )
     U, W, b, V, c = (np.asarray(getattr(rnn, name), dtype=np.float64) for name in ("U", "W", "b", "V", "c"))

@@ -235,7 +235,9 @@ def parameter_cov(system: Realisation, metric: Metric) -> FloatArray:
     """Covariance of [F, KG, H (, D)] from the Fisher information of the predictor (pseudo-inverse over the free basis)."""
     J = weighted_jacobian(system, metric)
     _, s, Vt = np.linalg.svd(J, full_matrices=False)
-    rank = min(free_parameters(system.n, metric.moments.m, metric.moments.p, metric.direct), int(np.sum(s > 1e-10 * s[0])))
+    rank = min(
+        free_parameters(system.n, metric.moments.m, metric.moments.p, metric.direct), int(np.sum(s > 1e-10 * s[0]))
+    )
     half = Vt[:rank].T / s[:rank]
     cov: FloatArray = half @ half.T / metric.moments.count
     return cov

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kelman.errors import KelmanError
-from kelman.models import Elman
-from kelman.models._activation import LEAKY_SLOPE, activation_row
+from kelman.models import ACTIVATIONS, LEAKY_SLOPE, Elman
 
 __all__: list[str] = []
 
@@ -27,7 +26,7 @@ SPLIT_FACTORS: dict[str, float] = {"relu": 1.0, "leaky_relu": 1.0 / (1.0 + LEAKY
 def split(rnn: Elman, hidden: str) -> Elman:
     """Rewrite a linear network with twice the units and a one-sided activation."""
     w = SPLIT_FACTORS[hidden]
-    function = activation_row(hidden).function
+    function = ACTIVATIONS[hidden].function
     U, V, h0 = w * rnn.U, w * rnn.V, rnn.h0
     return rnn.replace(
         U=np.block([[U, -U], [-U, U]]),
@@ -75,7 +74,9 @@ def _pairs(rnn: Elman) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
     free = list(range(h))
     while free:
         i = free.pop(0)
-        gap = [max(np.abs(drive[i] + drive[j]).max() - drive_tol, np.abs(read[i] + read[j]).max() - read_tol) for j in free]
+        gap = [
+            max(np.abs(drive[i] + drive[j]).max() - drive_tol, np.abs(read[i] + read[j]).max() - read_tol) for j in free
+        ]
         if not gap or min(gap) > 0:
             return None
         second.append(free.pop(int(np.argmin(gap))))

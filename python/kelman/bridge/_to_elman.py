@@ -88,7 +88,7 @@ def to_elman(
     The local level with q = r = 1, whose gain is the golden ratio:
 
     >>> import kelman
-    >>> net = kelman.to_elman(kelman.StateSpace(1.0, 1.0, 1.0, 1.0))
+    >>> net = kelman.to_elman(kelman.StateSpace([[1.0]], [[1.0]], [[1.0]], [[1.0]]))
     >>> round(float(net.W[0, 0]), 3), round(float(net.U[0, 0]), 3)
     (0.618, 0.382)
     """

@@ -73,9 +73,9 @@ def to_state_space(
     Examples
     --------
     >>> import kelman
-    >>> model = kelman.StateSpace(1.0, 1.0, 1.0, 1.0)
+    >>> model = kelman.StateSpace([[1.0]], [[1.0]], [[1.0]], [[1.0]])
     >>> net = kelman.to_elman(model)
-    >>> back = kelman.to_state_space(net, Sigma=2.618033988749895, structure="scalar")
+    >>> back = kelman.to_state_space(net, Sigma=[[2.618033988749895]], structure="scalar")
     >>> round(float(back.Q[0, 0]), 6), round(float(back.R[0, 0]), 6)
     (1.0, 1.0)
     """
@@ -104,13 +104,14 @@ def to_state_space(
 def model_of_predictor(
     predictor: LinearPredictor, Sigma: FloatArray, structure: Any = "innovation", *, start: bool = True
 ) -> StateSpace:
-    """Shifted model of a predictor: innovation form, or with the Q and R of a structure."""
+    """Model of a predictor (shifted if it has inputs): innovation form, or with the Q and R of a structure."""
     Q, R, S = noise_of(predictor.A, predictor.H, predictor.K, Sigma, structure)
     begin: dict[str, Any] = {}
     if start:
         n = predictor.n
         begin = {"m1": predictor.start, "P1": np.zeros((n, n))}
-    return StateSpace.from_shifted(
+    make = StateSpace.from_shifted if predictor.p else StateSpace
+    return make(
         predictor.A,
         predictor.H,
         Q,
@@ -233,7 +234,9 @@ def _from_filtered(rnn: Elman, layout: Layout, H: Any, D: Any, c: Any) -> tuple[
     V = np.asarray(rnn.V, dtype=np.float64)
     n, m, p = len(V), layout.m, layout.p
     if V.shape[0] != V.shape[1] or np.linalg.matrix_rank(V) < n or rnn.D is not None or layout.has("z_prev"):
-        raise KelmanError("rnn: expected states in one-to-one relation to the hidden units, no direct term and no z_prev input")
+        raise KelmanError(
+            "rnn: expected states in one-to-one relation to the hidden units, no direct term and no z_prev input"
+        )
     Hm = real_array("H", H)
     Hm = Hm.reshape(1, 1) if Hm.ndim == 0 else Hm
     if Hm.shape != (m, n):
@@ -244,7 +247,9 @@ def _from_filtered(rnn: Elman, layout: Layout, H: Any, D: Any, c: Any) -> tuple[
     K_f = layout.part(W, "z")
     keep = np.eye(n) - K_f @ Hm
     if np.linalg.cond(keep) > 1e12:
-        raise KelmanError("H: I - K_f H is singular (a measurement without noise), so A cannot be recovered from this form")
+        raise KelmanError(
+            "H: I - K_f H is singular (a measurement without noise), so A cannot be recovered from this form"
+        )
     A = np.linalg.solve(keep, V @ rnn.U @ np.linalg.inv(V))
     lag = 1 if layout.has("u_prev") else 0
     inputs = layout.part(W, "u_prev") if lag else layout.part(W, "u") + K_f @ Dm
