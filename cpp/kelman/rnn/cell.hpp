@@ -8,26 +8,36 @@
 // backward step needs (the gates of a gated cell). The state carried to the next step is the leading `state()` columns.
 #pragma once
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <concepts>
+#include <type_traits>
 
-#include <Eigen/Core>
+#include "kelman/core/scalar.hpp"
 
 namespace kelman::rnn {
 
-using Index = Eigen::Index;
+static_assert(std::is_same_v<Index, Eigen::Index>, "one index type in the core and in Eigen");
 
-template <class Scalar> using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+template <class Scalar>
+using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
 template <class Scalar>
 using RowMatrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class Scalar> using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
+template <class Scalar>
+using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
 
-template <class Scalar> using Block = Eigen::Map<Matrix<Scalar>>;
-template <class Scalar> using ConstBlock = Eigen::Map<const Matrix<Scalar>>;
-template <class Scalar> using Weights = Eigen::Map<const RowMatrix<Scalar>>;
-template <class Scalar> using Offsets = Eigen::Map<const Vector<Scalar>>;
-template <class Scalar> using WeightsOut = Eigen::Map<RowMatrix<Scalar>>;
-template <class Scalar> using OffsetsOut = Eigen::Map<Vector<Scalar>>;
+template <class Scalar>
+using Block = Eigen::Map<Matrix<Scalar>>;
+template <class Scalar>
+using ConstBlock = Eigen::Map<const Matrix<Scalar>>;
+template <class Scalar>
+using Weights = Eigen::Map<const RowMatrix<Scalar>>;
+template <class Scalar>
+using Offsets = Eigen::Map<const Vector<Scalar>>;
+template <class Scalar>
+using WeightsOut = Eigen::Map<RowMatrix<Scalar>>;
+template <class Scalar>
+using OffsetsOut = Eigen::Map<Vector<Scalar>>;
 
 /// dst (+)= left * right, in panels of columns small enough that Eigen packs them on the stack: no heap in a time loop.
 template <bool add, class Dst, class Left, class Right>

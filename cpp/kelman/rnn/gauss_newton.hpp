@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Normal equations of an Elman network for Gauss-Newton and Levenberg-Marquardt, without ever storing the Jacobian.
 //
-// theta = [U, W, b (, h0)] moves the state, phi = [V, c, D] only the output. Forward sensitivities S_k = d h_k / d theta:
+// theta = [U, W, b (, h0)] moves the state, phi = [V, c, D] only the output. Forward sensitivities S_k = d h_k / d
+// theta:
 //     S_k = diag(sigma_h'(h_k)) (U S_{k-1} + E_k)        (h x Ps) = (h x h)(h x Ps) + (h x Ps)
 //     row j of E_k: h_{k-1} in the columns of U[j,:], x_k in those of W[j,:], 1 in that of b[j];    S_0 = 0 | I (h0)
 //     d y_k / d theta = diag(sigma_y') V S_k              d y_kj / d (V[j,:], c[j], D[j,:]) = sigma_y' (h_k, 1, x_k)
@@ -21,7 +22,8 @@
 namespace kelman::rnn {
 
 /// J'WJ (lower triangle until `mean`), J'We and the sums of the loss; mean() divides by the weight and mirrors.
-template <class Scalar> struct NormalEquations {
+template <class Scalar>
+struct NormalEquations {
   double loss = 0;
   double weight = 0;
   Matrix<Scalar> JtJ;
@@ -66,12 +68,13 @@ struct ParameterLayout {
         direct(has_direct),
         learns_start(start) {}
 
-  Index before_readout() const { return V; }                                     // U, W, b
-  Index state_columns() const { return V + (learns_start ? h : 0); }             // Ps
+  Index before_readout() const { return V; }                          // U, W, b
+  Index state_columns() const { return V + (learns_start ? h : 0); }  // Ps
 };
 
 /// The sensitivities of one series at a time, and the rows of the Jacobian waiting to be added.
-template <class Scalar> class Sensitivities {
+template <class Scalar>
+class Sensitivities {
  public:
   Sensitivities(const cells::Elman<Scalar>& cell, const Readout<Scalar>& readout, bool learns_start)
       : cell_(cell),
@@ -89,13 +92,15 @@ template <class Scalar> class Sensitivities {
         y_(1, at_.o) {}
 
   /// Adds one series to the sums.
-  void add_series(const Inputs<Scalar>& in, const Targets<Scalar>& targets, Index n, NormalEquations<Scalar>& sums) {
+  void add_series(const Inputs<Scalar>& in, const Targets<Scalar>& targets, Index n, NormalEquations<Scalar>& sums,
+                  Interrupt& stop) {
     S_.setZero();
     if (at_.learns_start) S_.rightCols(at_.h).setIdentity();
-    for (Index j = 0; j < at_.h; ++j) h_(0, j) = in.h0(n, 0)[j];
+    for (Index j = 0; j < at_.h; ++j) h_(0, j) = in.h0.at(n, 0)[j];
     const Index length = in.length(n);
     for (Index k = 0; k < length; ++k) {
-      const Scalar* x = in.x(n, k);
+      if (k % detail::steps_between_checks == 0 && stop.check()) return;
+      const Scalar* x = in.x.at(n, k);
       std::copy_n(x, at_.i, x_.data());
       step();
       add_outputs(targets, n, k, sums);
@@ -176,16 +181,18 @@ template <class Scalar> class Sensitivities {
 template <class Scalar>
 NormalEquations<Scalar> gauss_newton(const cells::Elman<Scalar>& cell, const Readout<Scalar>& readout,
                                      const Inputs<Scalar>& in, const Targets<Scalar>& targets, bool learns_start,
-                                     const Parallel& parallel) {
+                                     int threads, Interrupt& stop) {
   const ParameterLayout at(cell.hidden(), cell.inputs(), readout.outputs(), readout.direct(), learns_start);
   const Index chunks = std::min(in.series, detail::max_chunks);
   std::vector<NormalEquations<Scalar>> parts(static_cast<std::size_t>(chunks));
-  parallel.run(chunks, [&](Index chunk) {
-    NormalEquations<Scalar>& part = parts[static_cast<std::size_t>(chunk)];
-    part.clear(at.size);
-    Sensitivities<Scalar> sensitivities(cell, readout, learns_start);
+  for (NormalEquations<Scalar>& part : parts) part.clear(at.size);
+  threads = useful_threads(threads, static_cast<double>(at.size) * detail::operations(cell, readout, in));
+  std::vector<Sensitivities<Scalar>> own;
+  for (Index worker = 0; worker < worker_count(chunks, 1, threads); ++worker)
+    own.emplace_back(cell, readout, learns_start);
+  parallel_chunks(chunks, 1, threads, stop, [&](Index chunk, Index, Index worker) {
     for (Index n = in.series * chunk / chunks; n < in.series * (chunk + 1) / chunks; ++n)
-      sensitivities.add_series(in, targets, n, part);
+      own[static_cast<std::size_t>(worker)].add_series(in, targets, n, parts[static_cast<std::size_t>(chunk)], stop);
   });
   NormalEquations<Scalar> total = std::move(parts.front());
   for (std::size_t c = 1; c < parts.size(); ++c) total.add(parts[c]);

@@ -10,7 +10,8 @@
 
 namespace kelman::rnn {
 
-template <class S> struct Readout {
+template <class S>
+struct Readout {
   using Scalar = S;
 
   Weights<Scalar> V;
@@ -35,7 +36,8 @@ template <class S> struct Readout {
   bool direct() const { return D.rows() > 0; }
 
   /// y <- sigma(H V' + X D' + c)   (lanes x o)
-  template <class Visible> void forward(const Visible& h, const ConstBlock<Scalar>& x, Block<Scalar> y) const {
+  template <class Visible>
+  void forward(const Visible& h, const ConstBlock<Scalar>& x, Block<Scalar> y) const {
     product<false>(y, h, V.transpose());
     if (direct()) product<true>(y, x, D.transpose());
     y.rowwise() += c.transpose();

@@ -5,16 +5,17 @@
 //     loss = sum_{n,k,j} w_{nkj} (y_{nkj} - target_{nkj})^2 / sum w
 // w is the mask (1 without one), and 0 in the warm-up, past a series' length, and where the target is NaN.
 //
-// Series are cut into blocks of up to 32 lanes, and blocks into at most 32 chunks; a chunk adds its own partial sums, and
-// the partial sums are added in order. The cut depends on sizes only, so the result is the same for any number of threads.
-// Weight gradients are summed in the scalar over 64 steps, and beyond that in double.
-// Shapes: x (N,T,i), h0 (N,h), y and target (N,T,o), mask (N,T,1) or (N,T,o), h (N,T,h).
+// Series are cut into blocks of up to 32 lanes, and blocks into at most 32 chunks; a chunk adds its own partial sums,
+// and the partial sums are added in order. The cut depends on sizes only, so the result is the same for any number of
+// threads. Weight gradients are summed in the scalar over 64 steps, and beyond that in double. Shapes: x (N,T,i), h0
+// (N,h), y and target (N,T,o), mask (N,T,1) or (N,T,o), h (N,T,h).
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "kelman/core/field.hpp"
@@ -26,7 +27,8 @@
 namespace kelman::rnn {
 
 /// What drives the cell. A stride of zero means the same for all.
-template <class Scalar> struct Inputs {
+template <class Scalar>
+struct Inputs {
   Index series;
   Index steps;
   Field<const Scalar> x;        // (N,T,i)
@@ -37,7 +39,8 @@ template <class Scalar> struct Inputs {
 };
 
 /// What the outputs are compared with.
-template <class Scalar> struct Targets {
+template <class Scalar>
+struct Targets {
   Field<const Scalar> y;     // (N,T,o), NaN = not counted
   Field<const Scalar> mask;  // (N,T,mask_columns)
   Index mask_columns;        // 0: no mask; 1: one weight per step; o: one per number
@@ -45,15 +48,16 @@ template <class Scalar> struct Targets {
 
   /// Weight and error of one number.
   std::pair<Scalar, Scalar> weighted_error(Index n, Index k, Index j, Scalar predicted) const {
-    const Scalar target = y(n, k)[j];
+    const Scalar target = y.at(n, k)[j];
     Scalar weight = k < warmup || std::isnan(target) ? Scalar(0) : Scalar(1);
-    if (mask_columns > 0 && weight > Scalar(0)) weight = mask(n, k)[mask_columns == 1 ? 0 : j];
+    if (mask_columns > 0 && weight > Scalar(0)) weight = mask.at(n, k)[mask_columns == 1 ? 0 : j];
     return {weight, weight > Scalar(0) ? predicted - target : Scalar(0)};
   }
 };
 
 /// Results of a forward pass, and per series whether and when a number stopped being finite.
-template <class Scalar> struct Outputs {
+template <class Scalar>
+struct Outputs {
   Field<Scalar> y;          // (N,T,o)
   Field<Scalar> h;          // (N,T,h)
   std::int32_t* status;     // (N)
@@ -62,8 +66,8 @@ template <class Scalar> struct Outputs {
 
 /// Sums over all series. The gradient is that of the mean loss.
 struct LossSums {
-  double loss = 0;             // sum w e^2, then the mean
-  double weight = 0;           // sum w
+  double loss = 0;               // sum w e^2, then the mean
+  double weight = 0;             // sum w
   std::vector<double> gradient;  // cell's weights, then readout's
 };
 
@@ -72,7 +76,15 @@ namespace detail {
 constexpr Index max_lanes = 32;
 constexpr Index max_chunks = 32;
 constexpr Index steps_in_scalar = 64;
+constexpr Index steps_between_checks = 256;
 constexpr Index tape_numbers = Index(1) << 24;  // per block: long series are taken fewer at a time
+
+/// Floating-point operations of one forward pass, roughly.
+template <class C, class Out>
+double operations(const C& cell, const Out& readout, const Inputs<typename C::Scalar>& in) {
+  const Index per_step = 2 * cell.tape() * (cell.hidden() + cell.inputs() + 4) + 2 * readout.V.size() + 20;
+  return static_cast<double>(in.series) * static_cast<double>(in.steps) * static_cast<double>(per_step);
+}
 
 /// How N series are cut into blocks and chunks: by sizes only.
 struct Cut {
@@ -93,28 +105,31 @@ struct Cut {
 template <class Scalar>
 void gather_inputs(const Inputs<Scalar>& in, Index first, Index k, Block<Scalar> x) {
   for (Index l = 0; l < x.rows(); ++l) {
-    const Scalar* row = in.x(first + l, k);
+    const Scalar* row = in.x.at(first + l, k);
     const bool runs = k < in.length(first + l);
     for (Index j = 0; j < x.cols(); ++j) x(l, j) = runs ? row[j] : Scalar(0);
   }
 }
 
 /// The state before the first step; what a gated cell carries beyond h starts at zero.
-template <class Scalar> void gather_start(const Inputs<Scalar>& in, Index first, Index hidden, Block<Scalar> state) {
+template <class Scalar>
+void gather_start(const Inputs<Scalar>& in, Index first, Index hidden, Block<Scalar> state) {
   state.setZero();
   for (Index l = 0; l < state.rows(); ++l)
-    for (Index j = 0; j < hidden; ++j) state(l, j) = in.h0(first + l, 0)[j];
+    for (Index j = 0; j < hidden; ++j) state(l, j) = in.h0.at(first + l, 0)[j];
 }
 
 /// Zeroes the tape of series that have ended, so that whatever they would have done stays out of the sums.
-template <class Scalar> void silence_ended(const Inputs<Scalar>& in, Index first, Index k, Block<Scalar> tape) {
+template <class Scalar>
+void silence_ended(const Inputs<Scalar>& in, Index first, Index k, Block<Scalar> tape) {
   if (!in.lengths) return;
   for (Index l = 0; l < tape.rows(); ++l)
     if (k >= in.length(first + l)) tape.row(l).setZero();
 }
 
 /// One row of results from one lane; NaN where the series has ended. False if a number is not finite.
-template <class Scalar, class Lane> bool scatter(const Lane& from, bool runs, Scalar* to) {
+template <class Scalar, class Lane>
+bool scatter(const Lane& from, bool runs, Scalar* to) {
   bool finite = true;
   for (Index j = 0; j < from.size(); ++j) {
     to[j] = runs ? from(j) : std::numeric_limits<Scalar>::quiet_NaN();
@@ -128,16 +143,17 @@ template <class Scalar, class Lane> bool scatter(const Lane& from, bool runs, Sc
 /// Forward pass of one block of series, results written as it goes.
 template <Cell C>
 void forward_block(const C& cell, const Readout<typename C::Scalar>& readout, const Inputs<typename C::Scalar>& in,
-                   const Outputs<typename C::Scalar>& out, Index first, Index lanes, std::vector<typename C::Scalar>& work) {
+                   const Outputs<typename C::Scalar>& out, Index first, Index lanes, typename C::Scalar* work,
+                   Interrupt& stop) {
   using Scalar = typename C::Scalar;
   const Index tape = cell.tape(), inputs = cell.inputs(), outputs = readout.outputs();
-  work.resize(static_cast<std::size_t>(lanes * (2 * tape + inputs + outputs)));
-  Scalar* previous = work.data();
+  Scalar* previous = work;
   Scalar* now = previous + lanes * tape;
   Block<Scalar> x(now + lanes * tape, lanes, inputs), y(x.data() + x.size(), lanes, outputs);
 
   detail::gather_start(in, first, cell.hidden(), Block<Scalar>(previous, lanes, cell.state()));
   for (Index k = 0; k < in.steps; ++k) {
+    if (k % detail::steps_between_checks == 0 && stop.check()) return;
     detail::gather_inputs(in, first, k, x);
     const ConstBlock<Scalar> x_now(x.data(), lanes, inputs);
     cell.forward(ConstBlock<Scalar>(previous, lanes, cell.state()), x_now, Block<Scalar>(now, lanes, tape));
@@ -147,8 +163,8 @@ void forward_block(const C& cell, const Readout<typename C::Scalar>& readout, co
     for (Index l = 0; l < lanes; ++l) {
       const Index n = first + l;
       const bool runs = k < in.length(n);
-      const bool h_finite = detail::scatter<Scalar>(h.row(l), runs, out.h(n, k));
-      const bool y_finite = detail::scatter<Scalar>(y.row(l), runs, out.y(n, k));
+      const bool h_finite = detail::scatter<Scalar>(h.row(l), runs, out.h.at(n, k));
+      const bool y_finite = detail::scatter<Scalar>(y.row(l), runs, out.y.at(n, k));
       if (!(h_finite && y_finite) && out.status[n] == 0) {
         out.status[n] = static_cast<std::int32_t>(Status::non_finite);
         out.failed_at[n] = k;
@@ -161,29 +177,35 @@ void forward_block(const C& cell, const Readout<typename C::Scalar>& readout, co
 /// Forward pass of all series.
 template <Cell C>
 void forward(const C& cell, const Readout<typename C::Scalar>& readout, const Inputs<typename C::Scalar>& in,
-             const Outputs<typename C::Scalar>& out, const Parallel& parallel) {
+             const Outputs<typename C::Scalar>& out, int threads, Interrupt& stop) {
   using Scalar = typename C::Scalar;
   std::fill_n(out.status, in.series, 0);
   std::fill_n(out.failed_at, in.series, std::int64_t(-1));
   const detail::Cut cut(in.series, 1);
-  parallel.run(cut.chunks, [&](Index chunk) {
-    std::vector<Scalar> work;
-    for (Index block = cut.first_block(chunk); block < cut.first_block(chunk + 1); ++block)
-      forward_block(cell, readout, in, out, cut.first(block), cut.width(block), work);
+  threads = useful_threads(threads, detail::operations(cell, readout, in));
+  const Index workers = worker_count(cut.blocks, 1, threads);
+  const Index size = cut.lanes * (2 * cell.tape() + cell.inputs() + readout.outputs());
+  std::vector<std::vector<Scalar>> work(static_cast<std::size_t>(workers));
+  for (auto& own : work) own.resize(static_cast<std::size_t>(size));
+  parallel_chunks(cut.blocks, 1, threads, stop, [&](Index block, Index, Index worker) {
+    forward_block(cell, readout, in, out, cut.first(block), cut.width(block),
+                  work[static_cast<std::size_t>(worker)].data(), stop);
   });
 }
 
 /// Back-propagation through one block: a forward sweep that keeps the tape and the output errors, then the way back.
-template <Cell C> class BlockGradient {
+template <Cell C>
+class BlockGradient {
  public:
   using Scalar = typename C::Scalar;
 
   BlockGradient(const C& cell, const Readout<Scalar>& readout, const Inputs<Scalar>& in, const Targets<Scalar>& targets,
-                Index max_lanes)
+                Index max_lanes, Interrupt& stop)
       : cell_(cell),
         readout_(readout),
         in_(in),
         targets_(targets),
+        stop_(stop),
         cell_size_(C::Gradient::size(cell)),
         size_(cell_size_ + Readout<Scalar>::Gradient::size(readout)),
         sums_(static_cast<std::size_t>(size_)),
@@ -194,20 +216,24 @@ template <Cell C> class BlockGradient {
         carried_(static_cast<std::size_t>(max_lanes * cell.state())),
         scratch_(static_cast<std::size_t>(max_lanes * C::Gradient::scratch_columns(cell))) {}
 
-  /// Adds loss, weight and gradient of sum w e^2 over the series first .. first + lanes - 1; h0_gradient (N,1,h) is written.
+  /// Adds loss, weight and gradient of sum w e^2 over the series first .. first + lanes - 1; h0_gradient (N,1,h) is
+  /// written.
   void add(Index first, Index lanes, LossSums& sums, const Field<Scalar>& h0_gradient) {
     sweep_forward(first, lanes, sums);
+    if (stop_.requested()) return;
     sweep_back(first, lanes, sums);
     const Block<Scalar> carried(carried_.data(), lanes, cell_.state());
     for (Index l = 0; l < lanes; ++l)
-      for (Index j = 0; j < cell_.hidden(); ++j) h0_gradient(first + l, 0)[j] = carried(l, j);
+      for (Index j = 0; j < cell_.hidden(); ++j) h0_gradient.at(first + l, 0)[j] = carried(l, j);
   }
 
  private:
   ConstBlock<Scalar> state_before(Index k, Index lanes) const {
     return {k == 0 ? start_.data() : tape_.data() + (k - 1) * lanes * cell_.tape(), lanes, cell_.state()};
   }
-  Block<Scalar> tape_row(Index k, Index lanes) { return {tape_.data() + k * lanes * cell_.tape(), lanes, cell_.tape()}; }
+  Block<Scalar> tape_row(Index k, Index lanes) {
+    return {tape_.data() + k * lanes * cell_.tape(), lanes, cell_.tape()};
+  }
   Block<Scalar> error_row(Index k, Index lanes) {
     return {errors_.data() + k * lanes * readout_.outputs(), lanes, readout_.outputs()};
   }
@@ -216,6 +242,7 @@ template <Cell C> class BlockGradient {
     detail::gather_start(in_, first, cell_.hidden(), Block<Scalar>(start_.data(), lanes, cell_.state()));
     Block<Scalar> x(x_.data(), lanes, cell_.inputs());
     for (Index k = 0; k < in_.steps; ++k) {
+      if (k % detail::steps_between_checks == 0 && stop_.check()) return;
       detail::gather_inputs(in_, first, k, x);
       const ConstBlock<Scalar> x_now(x.data(), lanes, cell_.inputs());
       Block<Scalar> now = tape_row(k, lanes);
@@ -255,9 +282,10 @@ template <Cell C> class BlockGradient {
     Block<Scalar> carried(carried_.data(), lanes, cell_.state());
     carried.setZero();
     for (Index k = in_.steps; k-- > 0;) {
+      if (k % detail::steps_between_checks == 0 && stop_.check()) return;
       detail::gather_inputs(in_, first, k, x);
-      const ConstBlock<Scalar> x_now(x.data(), lanes, cell_.inputs()), g(error_row(k, lanes).data(), lanes, readout_.outputs()),
-          now(tape_row(k, lanes).data(), lanes, cell_.tape());
+      const ConstBlock<Scalar> x_now(x.data(), lanes, cell_.inputs()),
+          g(error_row(k, lanes).data(), lanes, readout_.outputs()), now(tape_row(k, lanes).data(), lanes, cell_.tape());
       readout_.backward(now.leftCols(cell_.hidden()), x_now, g, Block<Scalar>(carried.data(), lanes, cell_.hidden()),
                         readout_gradient);
       cell_.backward(state_before(k, lanes), x_now, now, carried, cell_gradient);
@@ -274,25 +302,29 @@ template <Cell C> class BlockGradient {
   const Readout<Scalar>& readout_;
   const Inputs<Scalar>& in_;
   const Targets<Scalar>& targets_;
+  Interrupt& stop_;
   Index cell_size_, size_;
   std::vector<Scalar> sums_, start_, tape_, errors_, x_, carried_, scratch_;
 };
 
 /// Mean loss and its gradient; h0_gradient (N,1,h) per series.
 template <Cell C>
-LossSums loss_and_gradient(const C& cell, const Readout<typename C::Scalar>& readout, const Inputs<typename C::Scalar>& in,
-                           const Targets<typename C::Scalar>& targets, const Field<typename C::Scalar>& h0_gradient,
-                           const Parallel& parallel) {
+LossSums loss_and_gradient(const C& cell, const Readout<typename C::Scalar>& readout,
+                           const Inputs<typename C::Scalar>& in, const Targets<typename C::Scalar>& targets,
+                           const Field<typename C::Scalar>& h0_gradient, int threads, Interrupt& stop) {
   using Scalar = typename C::Scalar;
   const Index size = C::Gradient::size(cell) + Readout<Scalar>::Gradient::size(readout);
   const detail::Cut cut(in.series, in.steps * (cell.tape() + readout.outputs()));
   std::vector<LossSums> parts(static_cast<std::size_t>(cut.chunks));
-  parallel.run(cut.chunks, [&](Index chunk) {
+  for (LossSums& part : parts) part.gradient.assign(static_cast<std::size_t>(size), 0.0);
+  threads = useful_threads(threads, 3 * detail::operations(cell, readout, in));
+  std::vector<BlockGradient<C>> own;
+  for (Index worker = 0; worker < worker_count(cut.chunks, 1, threads); ++worker)
+    own.emplace_back(cell, readout, in, targets, cut.lanes, stop);
+  parallel_chunks(cut.chunks, 1, threads, stop, [&](Index chunk, Index, Index worker) {
     LossSums& part = parts[static_cast<std::size_t>(chunk)];
-    part.gradient.assign(static_cast<std::size_t>(size), 0.0);
-    BlockGradient<C> block_gradient(cell, readout, in, targets, cut.lanes);
     for (Index block = cut.first_block(chunk); block < cut.first_block(chunk + 1); ++block)
-      block_gradient.add(cut.first(block), cut.width(block), part, h0_gradient);
+      own[static_cast<std::size_t>(worker)].add(cut.first(block), cut.width(block), part, h0_gradient);
   });
 
   LossSums total = std::move(parts.front());
@@ -305,7 +337,7 @@ LossSums loss_and_gradient(const C& cell, const Readout<typename C::Scalar>& rea
   total.loss *= scale;
   for (double& g : total.gradient) g *= scale;
   for (Index n = 0; n < in.series; ++n)
-    for (Index j = 0; j < cell.hidden(); ++j) h0_gradient(n, 0)[j] *= static_cast<Scalar>(scale);
+    for (Index j = 0; j < cell.hidden(); ++j) h0_gradient.at(n, 0)[j] *= static_cast<Scalar>(scale);
   return total;
 }
 

@@ -12,7 +12,8 @@
 
 namespace kelman::rnn::cells {
 
-template <class S> struct Elman {
+template <class S>
+struct Elman {
   using Scalar = S;
 
   Weights<Scalar> U;
