@@ -39,18 +39,52 @@ using WeightsOut = Eigen::Map<RowMatrix<Scalar>>;
 template <class Scalar>
 using OffsetsOut = Eigen::Map<Vector<Scalar>>;
 
+/// dst (+)= left * right, entry by entry. For small products: Eigen's own way with them begins its sums where an
+/// aligned packet begins, so that the last bit would depend on where memory lies.
+template <bool add, class Dst, class Left, class Right>
+void small_product(Dst& dst, const Left& left, const Right& right) {
+  for (Index j = 0; j < dst.cols(); ++j) {
+    for (Index i = 0; i < dst.rows(); ++i) {
+      typename Dst::Scalar sum = add ? dst.coeff(i, j) : typename Dst::Scalar(0);
+      for (Index k = 0; k < right.rows(); ++k) sum += left.coeff(i, k) * right.coeff(k, j);
+      dst.coeffRef(i, j) = sum;
+    }
+  }
+}
+
 /// dst (+)= left * right, in panels of columns small enough that Eigen packs them on the stack: no heap in a time loop.
 template <bool add, class Dst, class Left, class Right>
 void product(Dst&& dst, const Left& left, const Right& right) {
+  constexpr Index small = 24;  // above Eigen's own limit for its entrywise products, 20
   constexpr Index packed = 96 * 1024 / static_cast<Index>(sizeof(typename std::decay_t<Dst>::Scalar));
-  const Index depth = std::max<Index>(1, std::min<Index>(right.rows(), 256));
-  const Index panel = std::max<Index>(8, packed / depth / 8 * 8);
+  if (dst.rows() + right.rows() + dst.cols() < small) {
+    small_product<add>(dst, left, right);
+    return;
+  }
+  const Index depth = std::clamp<Index>(right.rows(), 1, 256);
+  const Index panel = std::max<Index>(24, packed / depth / 8 * 8);
   for (Index j = 0; j < right.cols(); j += panel) {
     const Index cols = std::min(panel, right.cols() - j);
-    if constexpr (add)
+    if constexpr (add) {
       dst.middleCols(j, cols).noalias() += left * right.middleCols(j, cols);
-    else
+    } else {
       dst.middleCols(j, cols).noalias() = left * right.middleCols(j, cols);
+    }
+  }
+}
+
+/// sums += the sum over the lanes of each column, in an order that no alignment of memory changes (Eigen's own sums
+/// begin where an aligned packet begins).
+template <class Scalar>
+void add_column_sums(const Scalar* block, Index lanes, OffsetsOut<Scalar>& sums) {
+  constexpr Index width = 8;
+  for (Index j = 0; j < sums.size(); ++j, block += lanes) {
+    Scalar part[width] = {};
+    Index l = 0;
+    for (; l + width <= lanes; l += width)
+      for (Index q = 0; q < width; ++q) part[q] += block[l + q];
+    for (Index q = 0; l < lanes; ++l, ++q) part[q] += block[l];
+    sums(j) += ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
   }
 }
 

@@ -49,7 +49,7 @@ struct Readout {
   void backward(const Visible& h, const ConstBlock<Scalar>& x, const ConstBlock<Scalar>& g, Block<Scalar> visible,
                 Gradient& gradient) const {
     product<true>(gradient.V, g.transpose(), h);
-    gradient.c += g.colwise().sum().transpose();
+    add_column_sums(g.data(), g.rows(), gradient.c);
     if (direct()) product<true>(gradient.D, g.transpose(), x);
     product<true>(visible, g, V);
   }

@@ -54,7 +54,7 @@ struct Elman {
     times_slope(activation, now.data(), carried.data(), carried.size());
     product<true>(gradient.U, carried.transpose(), previous);  // E'H  (h x h) = (h x lanes)(lanes x h)
     product<true>(gradient.W, carried.transpose(), x);         // E'X  (h x i)
-    gradient.b += carried.colwise().sum().transpose();
+    add_column_sums(carried.data(), carried.rows(), gradient.b);
     product<false>(gradient.scratch, carried, U);  // E U  (lanes x h)
     carried = gradient.scratch;
   }
