@@ -108,7 +108,7 @@ def test_overflow_is_reported_with_series_and_step() -> None:
 def test_sizes_beyond_one_block_agree() -> None:
     """Large layers, whose products are taken in panels, equal the plain loop."""
     net = network(7, "tanh", sizes=(3, 300, 4))
-    x, y = data(7, 40, 4, 3, 4)
+    x, _ = data(7, 40, 4, 3, 4)
     np.testing.assert_allclose(kelman.forward(net, x).y, elman_forward(net, x)[0], rtol=1e-12, atol=1e-12)
 
 

@@ -219,7 +219,9 @@ def test_a_list_of_series_equals_padding() -> None:
     net = network(10)
     x, y = data(10, 3, 6)
     lengths = [6, 2, 4]
-    listed = kelman.loss_and_grad(net, [a[:k] for a, k in zip(x, lengths)], [a[:k] for a, k in zip(y, lengths)])
+    listed = kelman.loss_and_grad(
+        net, [x[n, :k] for n, k in enumerate(lengths)], [y[n, :k] for n, k in enumerate(lengths)]
+    )
     padded = kelman.loss_and_grad(net, x, y, lengths=lengths)
     assert listed[0] == padded[0]
     np.testing.assert_array_equal(listed[1].U, padded[1].U)
