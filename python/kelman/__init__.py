@@ -10,7 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import config as config, errors as errors
+from .linear import Stepper as Stepper
 from .models import Elman as Elman, StateSpace as StateSpace
+from .verbs import (
+    filter as filter,
+    forecast as forecast,
+    loglik as loglik,
+    simulate as simulate,
+    smooth as smooth,
+    steady_state as steady_state,
+)
 
 if TYPE_CHECKING:
     from . import (
@@ -87,13 +96,22 @@ def _version() -> str:
 __all__ = [
     "Elman",
     "StateSpace",
+    "Stepper",
     "compare",
+    "config",
+    "errors",
     "excess_risk",
+    "filter",
     "fit",
+    "forecast",
     "forward",
+    "loglik",
     "loss_and_grad",
     "read_dynamics",
     "reduce",
+    "simulate",
+    "smooth",
+    "steady_state",
     "to_elman",
     "to_state_space",
     "train",

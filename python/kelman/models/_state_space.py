@@ -483,7 +483,8 @@ class StateSpace:
             array = fields[name]
             axis = -1 - len(letters)
             if array is not None and array.ndim > len(letters) and array.shape[axis] > 1:
-                fields[name] = array[(..., slice(first, stop), *(slice(None),) * len(letters))]
+                index: tuple[Any, ...] = (..., slice(first, stop), *(slice(None),) * len(letters))
+                fields[name] = array[index]
         return self._trusted(fields, self.dtype, self.initial, self.input_lag)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The start of a filter: the moments that the user gave, or those that ``initial=`` stands for.
+
+"stationary": x_1 ~ (mu, P), mu = A mu + b, P = A P A' + Q, plus B u_1 in the mean. "diffuse": P_inf = I. "auto": with
+bases Vs, Vu of the invariant subspaces of A inside the circle of radius 1 - 1e-8 and outside, x = Vs xs + Vu xu, the
+coordinates xs are stationary and xu diffuse (Durbin and Koopman, 2nd ed. (2012), section 5.6.2; J. D. Hamilton, *Time
+Series Analysis* (1994), eq. 10.2.18 for the stationary covariance).
+
+What varies in time counts as its first value, the one in force before the first measurement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._arrays import collapsed
+from ..errors import KelmanError
+
+if TYPE_CHECKING:
+    from .._types import Array, Dtype
+    from ..models import StateSpace
+    from ._state import FilterState
+
+_RANK_TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start moments in the layout of a `Problem` (its fields of the same names)."""
+
+    start_kind: int
+    mean: Array
+    cov: Array
+    inf: Array
+    rank: Array
+    noise_mean: Array | None
+    noise_cov: Array | None
+    noise_cross: Array | None
+
+
+def resolve_start(model: StateSpace, N: int, dtype: Dtype, fields: dict[str, Array | None], u: Array | None) -> Start:
+    """Return the model's start for N series; `fields` and `u` are those of the problem."""
+    mean, cov, inf, rank = _moments(model, dtype)
+    n = model.dims.n
+    mean = np.broadcast_to(mean, (N, n))
+    if model.initial in ("stationary", "auto") and model.input_lag == 0 and fields["B"] is not None and u is not None:
+        mean = mean + (fields["B"][:, 0] @ u[:, 0, :, None])[..., 0]
+    cov = np.broadcast_to(cov, (N, n, n))
+    inf = np.broadcast_to(inf, (N, *inf.shape[1:]))
+    rank = np.broadcast_to(rank, (N,))
+    if model.initial != "x0":
+        return Start(0, mean, cov, inf, rank, None, None, None)
+    noise_cov = fields["Q"]
+    assert noise_cov is not None
+    nothing = np.broadcast_to(np.zeros((1, n, n), dtype=dtype), (N, n, n))
+    return Start(1, mean, cov, inf, rank, nothing[:, 0], noise_cov[:, 0], nothing)
+
+
+def resume(state: FilterState, dtype: Dtype) -> Start:
+    """Return the start that goes on from a state."""
+
+    def cast(array: Array) -> Array:
+        return np.ascontiguousarray(array, dtype=dtype)
+
+    return Start(
+        1,
+        cast(state._mean),
+        cast(state._cov),
+        cast(state._inf),
+        state._rank,
+        cast(state._noise_mean),
+        cast(state._noise_cov),
+        cast(state._noise_cross),
+    )
+
+
+def _moments(model: StateSpace, dtype: Dtype) -> tuple[Array, Array, Array, Array]:
+    """Mean, covariance, diffuse factor and rank, with a leading axis of 1 or N; computed once per model and dtype."""
+    key = ("start", dtype)
+    if key not in model._cache:
+        kept: Any = _given(model) if model.initial in ("x0", "x1") else _worked_out(model)
+        mean, cov, inf, rank = kept
+        parts = tuple(np.ascontiguousarray(part, dtype=dtype) for part in (mean, cov, inf))
+        for part in (*parts, rank):
+            part.flags.writeable = False
+        model._cache[key] = (*parts, rank)
+    moments: tuple[Array, Array, Array, Array] = model._cache[key]
+    return moments
+
+
+def _given(model: StateSpace) -> tuple[Array, Array, Array, Array]:
+    n = model.dims.n
+    if model.initial == "x0":
+        mean, cov, infinite = model.m0, model.P0, None
+    else:
+        mean, cov, infinite = model.m1, model.P1, model.P1_inf
+    mean = np.zeros(n) if mean is None else mean
+    cov = np.zeros((n, n)) if cov is None else cov
+    factors = [np.zeros((n, 0))]
+    if infinite is not None:
+        infinite = collapsed(infinite).reshape(-1, n, n)
+        factors = [_factor(one.astype(np.float64)) for one in infinite]
+    inf, rank = _side_by_side(factors)
+    lead = max(len(mean) if mean.ndim == 2 else 1, len(cov) if cov.ndim == 3 else 1, len(inf))
+    return (
+        np.broadcast_to(mean, (lead, n)),
+        np.broadcast_to(cov, (lead, n, n)),
+        np.broadcast_to(inf, (lead, *inf.shape[1:])),
+        np.broadcast_to(rank, (lead,)).copy(),
+    )
+
+
+def _factor(covariance: Array) -> Array:
+    """V with V V' = covariance and as many columns as its rank."""
+    values, vectors = np.linalg.eigh(covariance)
+    big = values > _RANK_TOLERANCE * max(float(values[-1]), np.finfo(np.float64).tiny)
+    factor: Array = vectors[:, big] * np.sqrt(values[big])
+    return factor
+
+
+def _side_by_side(factors: list[Array]) -> tuple[Array, Array]:
+    """Stack factors of different ranks, the missing columns zero."""
+    rank = np.array([factor.shape[1] for factor in factors], dtype=np.int64)
+    inf = np.zeros((len(factors), factors[0].shape[0], int(rank.max())))
+    for i, factor in enumerate(factors):
+        inf[i, :, : factor.shape[1]] = factor
+    return inf, rank
+
+
+def _worked_out(model: StateSpace) -> tuple[Array, Array, Array, Array]:
+    n = model.dims.n
+    if model.initial == "diffuse":
+        return np.zeros((1, n)), np.zeros((1, n, n)), np.eye(n)[None], np.full(1, n, dtype=np.int64)
+    if _varies_in_time(model.A, 2):
+        raise KelmanError(
+            f"initial={model.initial!r}: A varies in time, so it has no stationary distribution to start from; give m1 "
+            "and P1 (or m0 and P0), or initial='diffuse'"
+        )
+    A, Q = _first(model.A, 2), _first(model.Q, 2)
+    b = np.zeros((1, n)) if model.b is None else _first(model.b, 1, 1 if model.input_lag else 0)
+    lead = max(len(A), len(Q), len(b))
+    A, Q, b = (np.broadcast_to(part, (lead, *part.shape[1:])) for part in (A, Q, b))
+    parts = [_one_start(A[i], Q[i], b[i], model.initial, i if lead > 1 else None) for i in range(lead)]
+    inf, rank = _side_by_side([part[2] for part in parts])
+    return np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts]), inf, rank
+
+
+def _varies_in_time(array: Array, inner: int) -> bool:
+    return array.ndim > inner and array.shape[-1 - inner] > 1
+
+
+def _first(array: Array, inner: int, step: int = 0) -> Array:
+    """The matrices before the first measurement, (1 or N, ...), in float64."""
+    steps = array.shape[-1 - inner] if array.ndim > inner else 1
+    if array.ndim == inner:
+        array = array[None]
+    else:
+        index: tuple[Any, ...] = (..., step if steps > 1 else 0, *(slice(None),) * inner)
+        array = array[index]
+        array = array if array.ndim == inner + 1 else array[None]
+    return array.astype(np.float64)
+
+
+def _one_start(A: Array, Q: Array, b: Array, initial: str, series: int | None) -> tuple[Array, Array, Array]:
+    from .. import lti
+
+    split = lti.stationary_split(A)
+    undetermined = split.Vu.shape[1]
+    if initial == "stationary" and undetermined:
+        values = np.linalg.eigvals(split.Au)
+        worst = values[np.argmax(np.abs(values))]
+        shown = f"{worst.real:.6g}" if abs(worst.imag) < 1e-12 else f"{worst:.6g}"
+        where = "" if series is None else f" of series {series}"
+        raise KelmanError(
+            f"initial='stationary': A{where} has the eigenvalue {shown} (modulus {abs(worst):.6g}), which has no "
+            "stationary distribution; use initial='auto' (diffuse on such modes), or give m1 and P1"
+        )
+    if undetermined == len(A):
+        return np.zeros(len(A)), np.zeros_like(A), split.Vu
+    As, Ls, Vs = split.As, split.Ls, split.Vs
+    mean = Vs @ np.linalg.solve(np.eye(len(As)) - As, Ls @ b) if b.any() else np.zeros(len(A))
+    driving = Ls @ Q @ Ls.T
+    cov = Vs @ lti.lyapunov(As, (driving + driving.T) / 2) @ Vs.T
+    return mean, (cov + cov.T) / 2, split.Vu
