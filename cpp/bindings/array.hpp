@@ -8,10 +8,12 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -122,19 +124,32 @@ Field<const T> optional_input(py::handle object, const char* name, Lengths lead,
   return object.is_none() ? Field<const T>{} : input<T>(object, name, lead, inner);
 }
 
-/// A writable view of a C-contiguous output array.
+/// Checks that `array` is a writable C-contiguous output of exactly this shape; the view has no strides set.
 template <class T>
-Field<T> output(py::handle object, const char* name, Lengths lead, Lengths inner) {
-  const py::array array = as_array(object, name);
+Field<T> checked_output(const py::array& array, const char* name, const std::vector<Index>& shape) {
   check_elements<T>(array, name);
+  const auto rank = static_cast<std::size_t>(array.ndim());
+  if (!std::equal(array.shape(), array.shape() + rank, shape.begin(), shape.end())) {
+    throw py::value_error(std::string(name) + ": expected output of shape " + shape_text(shape.data(), shape.size()) +
+                          ", got " + shape_text(array.shape(), rank));
+  }
   if (!array.writeable()) {
     throw py::value_error(std::string(name) + ": output array is read-only");
   }
-  const Field<T> view = checked_view<T>(array, name, lead, inner);
   if ((array.flags() & py::array::c_style) == 0) {
     throw py::value_error(std::string(name) + ": output array must be C-contiguous");
   }
-  return view;
+  return {static_cast<T*>(const_cast<void*>(array.data())), 0, 0};
+}
+
+/// A writable view of the C-contiguous output array `object`, of shape (*lead, *inner).
+template <class T>
+Field<T> output(py::handle object, const char* name, Lengths lead, Lengths inner) {
+  std::vector<Index> shape(lead);
+  shape.insert(shape.end(), inner.begin(), inner.end());
+  const py::array array = as_array(object, name);
+  checked_output<T>(array, name, shape);
+  return checked_view<T>(array, name, lead, inner);
 }
 
 /// First and one-past-last byte that an array touches.

@@ -6,12 +6,16 @@ namespace py = pybind11;
 
 namespace kelman::bindings {
 // One declaration and one call below per subject, each defined in <subject>.cpp beside this file.
+void register_linear(py::module_& m);
 void register_probe(py::module_& m);
+void register_rnn(py::module_& m);
 }  // namespace kelman::bindings
 
 PYBIND11_MODULE(KELMAN_MODULE, m, py::mod_gil_not_used()) {
   m.doc() = "kelman's core, compiled for one instruction set.";
   m.attr("__version__") = KELMAN_VERSION;
   m.attr("isa") = KELMAN_ISA;
+  kelman::bindings::register_linear(m);
   kelman::bindings::register_probe(m);
+  kelman::bindings::register_rnn(m);
 }

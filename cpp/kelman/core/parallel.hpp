@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -68,19 +69,27 @@ class Interrupt {
   return std::clamp<Index>(chunks, 1, std::max(threads, 1));
 }
 
-/// Calls `body(begin, end, worker)` for chunks of at most `grain` that cover [0, count). The body must not throw.
-/// `worker` is in [0, worker_count(count, grain, threads)); the calling thread is worker 0.
+/// Calls `body(begin, end, worker)` for chunks of at most `grain` that cover [0, count). An exception of the body (out
+/// of memory: nothing else throws in a kernel) ends the work of all threads and is thrown here. `worker` is in [0, worker_count(count, grain, threads)); the calling thread is worker 0.
 template <class Body>
 void parallel_chunks(Index count, Index grain, int threads, Interrupt& stop, Body&& body) {
   grain = std::max<Index>(grain, 1);
   std::atomic<Index> next{0};
-  const auto work = [&](Index worker) {
-    while (!stop.check()) {
+  std::atomic<bool> failed{false};
+  std::exception_ptr failure;
+  const auto work = [&](Index worker) noexcept {
+    while (!stop.check() && !failed.load(std::memory_order_relaxed)) {
       const Index begin = next.fetch_add(grain, std::memory_order_relaxed);
       if (begin >= count) {
         return;
       }
-      body(begin, std::min(begin + grain, count), worker);
+      try {
+        body(begin, std::min(begin + grain, count), worker);
+      } catch (...) {
+        if (!failed.exchange(true)) {
+          failure = std::current_exception();
+        }
+      }
     }
   };
   const Index workers = worker_count(count, grain, threads);
@@ -96,6 +105,9 @@ void parallel_chunks(Index count, Index grain, int threads, Interrupt& stop, Bod
   work(0);
   for (std::thread& helper : helpers) {
     helper.join();
+  }
+  if (failure) {
+    std::rethrow_exception(failure);
   }
 }
 

@@ -36,12 +36,13 @@ class ActivationRow:
 
 
 def _sigmoid(s: NDArray[Any]) -> NDArray[Any]:
-    half = s.dtype.type(0.5) if s.dtype.kind in "fc" else 0.5
-    return half + half * np.tanh(half * s)
+    small: NDArray[Any] = np.exp(-np.abs(s))
+    return np.where(s < 0, small, 1) / (1 + small)
 
 
 def _softplus(s: NDArray[Any]) -> NDArray[Any]:
-    return np.maximum(s, 0) + np.log1p(np.exp(-np.abs(s)))
+    rest: NDArray[Any] = np.log1p(np.exp(-np.abs(s)))
+    return np.maximum(s, 0) + rest
 
 
 ACTIVATIONS: dict[str, ActivationRow] = {

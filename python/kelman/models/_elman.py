@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from kelman.errors import KelmanError
-from kelman.models._activation import Activation
+from .._arrays import FLOAT32, FLOAT64, as_floats, common_dtype, describe, frozen, one_of, require_finite
+from ..errors import KelmanError
+from ._activation import Activation
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from .._types import Array, ArrayLike, Dtype
 
 __all__ = ["Elman", "ElmanDims"]
 
@@ -80,15 +85,15 @@ class Elman:
     'tanh'
     """
 
-    U: NDArray[Any]
-    W: NDArray[Any]
-    b: NDArray[Any]
-    V: NDArray[Any]
-    c: NDArray[Any]
+    U: Array
+    W: Array
+    b: Array
+    V: Array
+    c: Array
     hidden: Activation
     output: Activation
-    h0: NDArray[Any] | None
-    D: NDArray[Any] | None
+    h0: Array | None
+    D: Array | None
     inputs: tuple[str, ...] | None
     target: str | None
 
@@ -108,20 +113,20 @@ class Elman:
         target: str | None = None,
     ) -> None:
         given = {"U": U, "W": W, "b": b, "V": V, "c": c, "h0": h0, "D": D}
-        arrays = {name: _real_array(name, value) for name, value in given.items() if value is not None}
+        arrays = {name: as_floats(value, name) for name, value in given.items() if value is not None}
         for name in ("U", "W", "V"):
             if name not in arrays:
                 raise KelmanError(f"{name}: a network needs this weight matrix, got None")
-        dtype = _common_dtype(arrays.values())
+        dtype = common_dtype(*(array.dtype for array in arrays.values()))
         n_hidden, n_inputs, n_outputs = _sizes(arrays)
         arrays.setdefault("b", np.zeros(n_hidden, dtype))
         arrays.setdefault("c", np.zeros(n_outputs, dtype))
         _check_shapes(arrays, n_hidden, n_inputs, n_outputs)
         for name in _WEIGHTS:
-            value = _read_only(name, arrays[name], dtype) if name in arrays else None
+            value = _weights(name, arrays[name], dtype) if name in arrays else None
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "hidden", _activation_word("hidden", hidden))
-        object.__setattr__(self, "output", _activation_word("output", output))
+        object.__setattr__(self, "hidden", one_of(hidden, "hidden", get_args(Activation)))
+        object.__setattr__(self, "output", one_of(output, "output", get_args(Activation)))
         object.__setattr__(self, "inputs", _input_words(inputs, n_inputs))
         object.__setattr__(self, "target", _target_word(target))
 
@@ -129,11 +134,11 @@ class Elman:
     def dims(self) -> ElmanDims:
         """Sizes: hidden units, inputs, outputs, and N when ``h0`` is given per series."""
         per_series = self.h0 is not None and self.h0.ndim == 2
-        n = cast("NDArray[Any]", self.h0).shape[0] if per_series else None
+        n = cast("Array", self.h0).shape[0] if per_series else None
         return ElmanDims(self.U.shape[0], self.W.shape[1], self.V.shape[0], n)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> Dtype:
         """The one dtype of all weights: float32 or float64."""
         return self.U.dtype
 
@@ -156,7 +161,7 @@ class Elman:
             A changed copy; the network itself when nothing changes.
         """
         wanted = np.dtype(dtype)
-        if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
+        if wanted not in (FLOAT32, FLOAT64):
             raise KelmanError(f"dtype: expected float32 or float64, got {wanted}")
         if wanted == self.dtype:
             return self
@@ -207,25 +212,7 @@ def _rebuild(fields: dict[str, Any]) -> Elman:
     return Elman(**fields)
 
 
-def _real_array(name: str, value: Any) -> NDArray[Any]:
-    """Array of float32 or float64; other kinds of numbers are refused by name."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise KelmanError(f"{name}: expected a rectangular array of numbers ({error})") from None
-    if array.dtype.kind in "biu":
-        return array.astype(np.float64)
-    native = array.dtype.newbyteorder("=")
-    if native not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise KelmanError(f"{name}: expected real numbers (float32, float64, integers), got dtype {array.dtype}")
-    return array.astype(native, copy=False)
-
-
-def _common_dtype(arrays: Any) -> np.dtype[Any]:
-    return np.result_type(*(array.dtype for array in arrays))
-
-
-def _sizes(arrays: dict[str, NDArray[Any]]) -> tuple[int, int, int]:
+def _sizes(arrays: dict[str, Array]) -> tuple[int, int, int]:
     """Hidden units, inputs and outputs, from U, W and V."""
     for name, shape in (("U", "(h, h)"), ("W", "(h, i)"), ("V", "(o, h)")):
         if arrays[name].ndim != 2:
@@ -238,7 +225,7 @@ def _sizes(arrays: dict[str, NDArray[Any]]) -> tuple[int, int, int]:
     return arrays["U"].shape[0], arrays["W"].shape[1], arrays["V"].shape[0]
 
 
-def _check_shapes(arrays: dict[str, NDArray[Any]], n_hidden: int, n_inputs: int, n_outputs: int) -> None:
+def _check_shapes(arrays: dict[str, Array], n_hidden: int, n_inputs: int, n_outputs: int) -> None:
     sizes = f"{n_hidden} hidden units (rows of U), {n_inputs} inputs (columns of W), {n_outputs} outputs (rows of V)"
     expected = {
         "U": (n_hidden, n_hidden),
@@ -257,22 +244,10 @@ def _check_shapes(arrays: dict[str, NDArray[Any]], n_hidden: int, n_inputs: int,
             raise KelmanError(f"h0: expected shape ({n_hidden},) or (N, {n_hidden}) for {sizes}, got {shape}")
 
 
-def _read_only(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _weights(name: str, array: Array, dtype: Dtype) -> Array:
     """Finite, C-ordered, read-only; copied when somebody could still write to it."""
-    if not np.isfinite(array).all():
-        at = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-        raise KelmanError(f"{name}: expected finite weights, got {array[at]} at {at}")
-    if array.flags.writeable or array.dtype != dtype or not array.flags.c_contiguous:
-        array = np.array(array, dtype=dtype, order="C", copy=True)
-        array.flags.writeable = False
-    return array
-
-
-def _activation_word(name: str, word: Any) -> Activation:
-    words = get_args(Activation)
-    if word not in words:
-        raise KelmanError(f"{name}: expected one of {', '.join(map(repr, words))}, got {word!r}")
-    return cast("Activation", word)
+    require_finite(array, name)
+    return frozen(array.astype(dtype, copy=False), array.ndim)
 
 
 def _input_words(words: Any, n_inputs: int) -> tuple[str, ...] | None:
@@ -280,6 +255,8 @@ def _input_words(words: Any, n_inputs: int) -> tuple[str, ...] | None:
         return None
     if isinstance(words, str):
         raise KelmanError(f"inputs: expected one word per input column, such as ({words!r},), got the string {words!r}")
+    if not isinstance(words, (tuple, list)):
+        raise KelmanError(f"inputs: expected a tuple of words, one per input column, got {describe(words)}")
     result = tuple(words)
     for word in result:
         if word not in _INPUT_WORDS:

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// kelman.linear at the boundary: filter, smoother and the online handle.
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "bindings/call.hpp"
+#include "bindings/linear_problem.hpp"
+
+namespace kelman::bindings {
+
+namespace {
+
+/// What `store` keeps, as levels: each keeps all of those before it.
+enum class Store { loglik, last, means, filtered, all };
+
+Store parse_store(const std::string& word) {
+  constexpr const char* words[] = {"loglik", "last", "means", "filtered", "all"};
+  for (int level = 0; level < 5; ++level) {
+    if (word == words[level]) {
+      return static_cast<Store>(level);
+    }
+  }
+  throw py::value_error("store: expected 'loglik', 'last', 'means', 'filtered' or 'all', got '" + word + "'");
+}
+
+int parse_threads(int threads) {
+  if (threads < 1) {
+    throw py::value_error("threads: expected at least 1, got " + std::to_string(threads));
+  }
+  return threads;
+}
+
+/// Arrays for the moments that `store` keeps.
+template <class Scalar>
+void keep_moments(ResultWriter& writer, const Dims& dims, Store store, linear::FilterResult<Scalar>& result) {
+  const auto [n, m, p, T, N] = dims;
+  if (store == Store::last) {
+    result.mean = writer.per_step<Scalar>("mean", {}, {n});
+    result.cov = writer.covariance<Scalar>("cov", {}, {n, n});
+  }
+  if (store >= Store::means) {
+    result.mean = writer.per_step<Scalar>("mean", {T}, {n});
+  }
+  if (store >= Store::filtered) {
+    result.cov = writer.covariance<Scalar>("cov", {T}, {n, n});
+    result.loglik_obs = writer.per_step<Scalar>("loglik_obs", {T}, {});
+  }
+  if (store >= Store::all) {
+    result.predicted_mean = writer.per_step<Scalar>("predicted_mean", {T}, {n});
+    result.predicted_cov = writer.covariance<Scalar>("predicted_cov", {T}, {n, n});
+    result.innovation = writer.per_step<Scalar>("innovation", {T}, {m});
+    result.innovation_cov = writer.covariance<Scalar>("innovation_cov", {T}, {m, m});
+  }
+}
+
+/// Arrays for the end state. The pending noise of a model without S has mean zero and is uncorrelated with x.
+template <class Scalar>
+void keep_state(ResultWriter& writer, const linear::FilterProblem<Scalar>& problem,
+                linear::FilterResult<Scalar>& result) {
+  const Index n = problem.model.dims.n;
+  result.state_mean = writer.per_series<Scalar>("state_mean", {n});
+  result.state_cov = writer.covariance<Scalar>("state_cov", {}, {n, n});
+  result.state_inf = writer.covariance<Scalar>("state_inf", {}, {n, problem.start.columns});
+  result.state_rank = writer.covariance<std::int64_t>("state_rank", {}, {});
+  result.state_noise_cov = writer.covariance<Scalar>("state_noise_cov", {}, {n, n});
+  if (problem.model.joint()) {
+    result.state_noise_mean = writer.per_series<Scalar>("state_noise_mean", {n});
+    result.state_noise_cross = writer.covariance<Scalar>("state_noise_cross", {}, {n, n});
+  } else {
+    writer.zeros<Scalar>("state_noise_mean", {n});
+    writer.zeros<Scalar>("state_noise_cross", {n, n});
+  }
+}
+
+template <class Scalar>
+py::dict filter_as(const py::object& arrays, Store store, int threads, const py::object& out) {
+  ProblemReader reader(arrays);
+  const auto problem = read_problem<Scalar>(reader);
+  ResultWriter writer(out, problem.model.dims.N, problem.shared);
+  linear::FilterResult<Scalar> result;
+  result.loglik = writer.per_series<Scalar>("loglik", {});
+  result.status = writer.per_series<std::int32_t>("status", {});
+  result.failed_at = writer.per_series<std::int64_t>("failed_at", {});
+  keep_moments(writer, problem.model.dims, store, result);
+  keep_state(writer, problem, result);
+  writer.check(reader.extents());
+  without_gil([&](Interrupt& stop) { linear::filter(problem, result, threads, stop); });
+  return writer.finish();
+}
+
+constexpr const char* filter_doc = R"(Filter every series of a problem.
+
+`problem` has the attributes z, lengths, A, H, Q, R, B, D, b, c, S, u, u_before, input_lag, start_kind, mean, cov, inf,
+rank, noise_mean, noise_cov, noise_cross and diffuse_constant, all arrays of one dtype (float64 or float32).
+`store` is 'loglik', 'last', 'means', 'filtered' or 'all'; `threads` is at least 1; `out` is None or a dictionary of
+arrays to write to. Returns a dictionary of arrays. Memory is checked, never converted.)";
+
+}  // namespace
+
+void register_linear(py::module_& m) {
+  m.def(
+      "linear_filter",
+      [](const py::object& problem, const std::string& store, int threads, const py::object& out) {
+        const Store kept = parse_store(store);
+        const int count = parse_threads(threads);
+        return is_double(problem) ? filter_as<double>(problem, kept, count, out)
+                                  : filter_as<float>(problem, kept, count, out);
+      },
+      py::arg("problem"), py::arg("store"), py::arg("threads"), py::arg("out") = py::none(), filter_doc);
+}
+
+}  // namespace kelman::bindings

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The filter: one driver for one series, many series, and many series that share their covariances.
+//
+// A block of series walks through time in windows. In each window the form computes covariances and gains once, into a
+// tape; then each series of the block takes its means through the tape. Blocks have one series, unless model, start
+// and missing pattern are the same for all: then blocks are large, and the covariances cost next to nothing.
+// Every series sees the same arithmetic in either case.
+#pragma once
+
+#include <limits>
+
+#include "kelman/core/parallel.hpp"
+#include "kelman/linear/forms/univariate.hpp"
+#include "kelman/linear/mean.hpp"
+#include "kelman/linear/problem.hpp"
+
+namespace kelman::linear {
+
+/// Sets entries `from` to T of a field to NaN; of a field that keeps the last step only, that step if the series failed
+/// or is empty.
+template <Real Scalar>
+void blank(const Field<Scalar>& field, Index i, Index from, Index T, Index count, bool failed) noexcept {
+  if (!field) {
+    return;
+  }
+  const Scalar nan = std::numeric_limits<Scalar>::quiet_NaN();
+  if (field.constant()) {
+    if (failed || from == 0) {
+      std::fill_n(field.at(i), count, nan);
+    }
+    return;
+  }
+  for (Index k = from; k < T; ++k) {
+    std::fill_n(field.at(i, k), count, nan);
+  }
+}
+
+/// Filters blocks of series; one object per thread.
+template <Form F>
+class Filter {
+ public:
+  using Scalar = typename F::scalar;
+
+  /// `block`: the largest number of series in a block.
+  Filter(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, Index block, Workspace& memory)
+      : problem_(problem),
+        result_(result),
+        n_(problem.model.dims.n),
+        m_(problem.model.dims.m),
+        window_(window_length(problem.model, block)),
+        form_(problem.model, problem.start.columns, problem.diffuse_constant, memory),
+        means_(problem.model, memory),
+        tape_(problem.model, window_, memory),
+        mask_(memory.take<unsigned char>(m_)),
+        states_(memory.take<MeanState<Scalar>>(block)) {
+    const Index s = problem.model.size();
+    auto* const x = memory.take<Scalar>(block * s);
+    auto* const reach = memory.take<Scalar>(block * n_);
+    for (Index j = 0; j < block; ++j) {
+      states_[j].x = x + j * s;
+      states_[j].reach = reach + j * n_;
+    }
+  }
+
+  /// Filters series [begin, end), which share their covariances if there are several.
+  void run(Index begin, Index end, Interrupt& stop) noexcept {
+    const Index length = problem_.data.length(begin, problem_.model.dims.T);
+    form_.load(problem_.start, begin);
+    for (Index i = begin; i < end; ++i) {
+      means_.load(problem_.start, i, states_[i - begin]);
+    }
+    Outcome trouble;  // of the covariances
+    for (Index first = 0; first < length && trouble.usable(); first += window_) {
+      if (stop.check()) {
+        return;
+      }
+      const Index last = std::min(first + window_, length);
+      for (Index k = first; k < last && trouble.usable(); ++k) {
+        covariances(begin, k, trouble);
+      }
+      const Index reached = trouble.usable() ? last : trouble.at;
+      for (Index i = begin; i < end; ++i) {
+        for (Index k = first; k < reached && states_[i - begin].outcome.usable(); ++k) {
+          mean(i, k, states_[i - begin]);
+        }
+      }
+    }
+    for (Index i = begin; i < end; ++i) {
+      if (!trouble.usable() && states_[i - begin].outcome.usable()) {
+        states_[i - begin].outcome = trouble;
+      }
+      finish(i, length, trouble, states_[i - begin]);
+    }
+  }
+
+ private:
+  /// Steps per window: a tape that stays in the cache, and a look at the interrupt several times a second.
+  [[nodiscard]] static Index window_length(const Model<Scalar>& model, Index block) noexcept {
+    constexpr Index cache = Index(1) << 17;
+    const Index longest = model.dims.n >= 64 ? 1 : (block > 1 ? 256 : 16);
+    return std::clamp<Index>(cache / Tape<Scalar>::slot_bytes(model), 1, longest);
+  }
+
+  /// Covariances of step k, for the block that starts with series i.
+  void covariances(Index i, Index k, Outcome& trouble) noexcept {
+    if (k > 0 || problem_.start.before_first) {
+      const Status status = form_.predict(i, k);
+      if (status != Status::ok) {
+        trouble.report(status, k);
+        return;
+      }
+    }
+    const bool writes = !problem_.shared || i == 0;
+    if (writes) {
+      write_predicted(i, k);
+    }
+    observe(m_, problem_.data.z.at(i, k), mask_);
+    const Status status = form_.update(i, k, mask_, tape_.at(k % window_), nullptr);
+    if (status != Status::ok) {
+      trouble.report(status, k);
+      return;
+    }
+    if (writes && result_.cov) {
+      const auto moments = form_.moments();
+      linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, result_.cov.at(i, k), n_);
+    }
+  }
+
+  void write_predicted(Index i, Index k) noexcept {
+    const auto moments = form_.moments();
+    if (result_.predicted_cov) {
+      linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, result_.predicted_cov.at(i, k), n_);
+    }
+    if (result_.innovation_cov) {
+      form_.innovation_cov(i, k, result_.innovation_cov.at(i, k));
+    }
+  }
+
+  /// Mean of step k for one series.
+  void mean(Index i, Index k, MeanState<Scalar>& state) noexcept {
+    const Data<Scalar>& data = problem_.data;
+    if (k > 0 || problem_.start.before_first) {
+      const Scalar* const noise =
+          k == 0 && problem_.start.noise_mean ? problem_.start.noise_mean.at(i) : static_cast<const Scalar*>(nullptr);
+      means_.predict(i, k, data.driving_input(problem_.model.input_lag, i, k), noise, state.x);
+    }
+    const Scalar* const z = data.z.at(i, k);
+    const Scalar* const u = data.direct_input(i, k);
+    if (result_.predicted_mean) {
+      std::copy_n(state.x, n_, result_.predicted_mean.at(i, k));
+    }
+    if (result_.innovation) {
+      means_.innovation(i, k, z, u, state.x, result_.innovation.at(i, k));
+    }
+    const Scalar gained = means_.update(i, k, z, u, tape_.at(k % window_), state, nullptr);
+    if (!means_.finite(state.x)) {
+      state.outcome = Outcome{Status::non_finite, k};
+      return;
+    }
+    state.loglik += static_cast<double>(gained);
+    if (result_.loglik_obs) {
+      *result_.loglik_obs.at(i, k) = gained;
+    }
+    if (result_.mean) {
+      std::copy_n(state.x, n_, result_.mean.at(i, k));
+    }
+  }
+
+  /// Log-likelihood, status and end state of series i; NaN after its end or its failure.
+  void finish(Index i, Index length, const Outcome& trouble, const MeanState<Scalar>& state) noexcept {
+    const Index T = problem_.model.dims.T;
+    const bool failed = !state.outcome.usable();
+    const Index from = failed ? state.outcome.at : length;
+    blank(result_.mean, i, from, T, n_, failed);
+    blank(result_.predicted_mean, i, from, T, n_, failed);
+    blank(result_.innovation, i, from, T, m_, failed);
+    blank(result_.loglik_obs, i, from, T, Index(1), failed);
+    if (!problem_.shared || i == 0) {
+      // what is shared is blanked only if it failed itself
+      const bool cov_failed = problem_.shared ? !trouble.usable() : failed;
+      const Index cov_from = problem_.shared ? (cov_failed ? trouble.at : length) : from;
+      blank(result_.cov, i, cov_from, T, n_ * n_, cov_failed);
+      blank(result_.predicted_cov, i, cov_from, T, n_ * n_, cov_failed);
+      blank(result_.innovation_cov, i, cov_from, T, m_ * m_, cov_failed);
+      keep_covariances(i, cov_failed);
+    }
+    keep_mean(i, failed, state);
+    *result_.loglik.at(i) = failed ? std::numeric_limits<Scalar>::quiet_NaN() : static_cast<Scalar>(state.loglik);
+    *result_.status.at(i) = static_cast<std::int32_t>(state.outcome.status);
+    *result_.failed_at.at(i) = static_cast<std::int64_t>(state.outcome.at);
+  }
+
+  void keep_mean(Index i, bool failed, const MeanState<Scalar>& state) const noexcept {
+    if (!result_.state_mean) {
+      return;
+    }
+    std::copy_n(state.x, n_, result_.state_mean.at(i));
+    blank(result_.state_mean, i, Index(1), Index(1), n_, failed);
+    if (result_.state_noise_mean) {  // only with S: else it is zero
+      std::copy_n(state.x + n_, n_, result_.state_noise_mean.at(i));
+    }
+  }
+
+  void keep_covariances(Index i, bool failed) const noexcept {
+    if (!result_.state_cov) {
+      return;
+    }
+    const auto moments = form_.moments();
+    linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, result_.state_cov.at(i), n_);
+    blank(result_.state_cov, i, Index(1), Index(1), n_ * n_, failed);
+    *result_.state_rank.at(i) = static_cast<std::int64_t>(moments.rank);
+    const Index columns = problem_.start.columns;
+    std::fill_n(result_.state_inf.at(i), n_ * columns, Scalar(0));
+    linalg::copy_block(n_, moments.rank, moments.factor, moments.factor_ld, result_.state_inf.at(i), columns);
+    if (result_.state_noise_cov && moments.noise_cov != nullptr) {
+      linalg::copy_block(n_, n_, moments.noise_cov, moments.noise_cov_ld, result_.state_noise_cov.at(i), n_);
+    }
+    if (result_.state_noise_cross && moments.noise_cross != nullptr) {
+      linalg::copy_block(n_, n_, moments.noise_cross, moments.noise_cross_ld, result_.state_noise_cross.at(i), n_);
+    }
+  }
+
+  FilterProblem<Scalar> problem_;
+  FilterResult<Scalar> result_;
+  Index n_;
+  Index m_;
+  Index window_;
+  F form_;
+  Means<Scalar> means_;
+  Tape<Scalar> tape_;
+  unsigned char* mask_;
+  MeanState<Scalar>* states_;
+};
+
+/// Largest block of series that share their covariances: what recomputing them per block costs is lost beside it.
+inline constexpr Index shared_block = 4096;
+
+/// Filters all series of a problem with form F.
+template <Form F>
+void run_filter(const FilterProblem<typename F::scalar>& problem, const FilterResult<typename F::scalar>& result,
+                int threads, Interrupt& stop) {
+  const Dims& dims = problem.model.dims;
+  const Index per_thread = (dims.N + std::max(threads, 1) - 1) / std::max(threads, 1);
+  const double step = work_per_step(problem.model, problem.shared);
+  const double total = step * static_cast<double>(dims.N) * static_cast<double>(dims.T);
+  const int useful = useful_threads(threads, total);
+  const Index block = !problem.shared ? 1 : std::min(shared_block, useful > 1 ? per_thread : dims.N);
+  const Index grain = problem.shared ? block : chunk_of(dims, step);
+  std::vector<Workspace> memory(static_cast<std::size_t>(worker_count(dims.N, grain, useful)));
+  std::vector<Filter<F>> filters;
+  filters.reserve(memory.size());
+  for (Workspace& own : memory) {
+    filters.emplace_back(problem, result, std::max<Index>(block, 1), own);
+  }
+  parallel_chunks(dims.N, grain, useful, stop, [&](Index begin, Index end, Index worker) {
+    Filter<F>& filter = filters[static_cast<std::size_t>(worker)];
+    if (problem.shared) {
+      filter.run(begin, end, stop);
+      return;
+    }
+    for (Index i = begin; i < end && !stop.requested(); ++i) {
+      filter.run(i, i + 1, stop);
+    }
+  });
+}
+
+}  // namespace kelman::linear

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the covariance recursion leaves for the means and for the way back: gains, variances and rows, step by step.
+//
+// Nothing on the tape depends on the data except through the pattern of missing components. So one tape serves all
+// series that share a model, a start and a pattern; and it serves the backward pass of the smoother.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kelman/core/workspace.hpp"
+#include "kelman/linear/model.hpp"
+
+namespace kelman::linear {
+
+/// How one component of a measurement was used.
+enum class Use : unsigned char {
+  ordinary,  ///< K = M / f
+  diffuse,   ///< it determined one diffuse direction
+  exact,     ///< the model predicts it without error: nothing to learn, only to compare
+};
+
+/// One step of the tape. Arrays have one entry per processed component e < count.
+template <Real Scalar>
+struct Slot {
+  Index count = 0;
+  Index size = 0;                    ///< length s of the vector carried: n, or 2n + count with S
+  bool mixed = false;                ///< whether L is in use
+  bool exact = false;                ///< whether some component has no noise
+  Scalar constant = Scalar(0);       ///< part of the log-likelihood that does not depend on the data
+  Index* component = nullptr;        ///< index in z
+  Use* use = nullptr;                ///< how it was used
+  Scalar* rows = nullptr;            ///< H~ (count×n)
+  Scalar* gains = nullptr;           ///< K (count×size of the model)
+  Scalar* variance = nullptr;        ///< f, or F_inf of a diffuse component
+  Scalar* tolerance = nullptr;       ///< standard deviation before the step, the yardstick of exact components
+  Scalar* mix = nullptr;             ///< L (count×count)
+};
+
+/// What the way back needs of one diffuse step.
+template <Real Scalar>
+struct DiffuseSlot {
+  Index rank = 0;            ///< columns of V after the step
+  Scalar* V = nullptr;       ///< V after the step (n×columns)
+  Scalar* gains = nullptr;   ///< K₁ of each component (m×size)
+  Scalar* finite = nullptr;  ///< F* of each component (m)
+};
+
+/// A fixed number of slots, taken before the time loop.
+template <Real Scalar>
+class Tape {
+ public:
+  Tape(const Model<Scalar>& model, Index steps, Workspace& memory) : slots_(memory.take<Slot<Scalar>>(steps)) {
+    const Index n = model.dims.n;
+    const Index m = model.dims.m;
+    const Index s = model.size();
+    auto* const component = memory.take<Index>(steps * m);
+    auto* const use = memory.take<Use>(steps * m);
+    auto* const rows = memory.take<Scalar>(steps * m * n);
+    auto* const gains = memory.take<Scalar>(steps * m * s);
+    auto* const variance = memory.take<Scalar>(steps * m);
+    auto* const tolerance = memory.take<Scalar>(steps * m);
+    auto* const mix = memory.take<Scalar>(steps * m * m);
+    for (Index k = 0; k < steps; ++k) {
+      Slot<Scalar>& slot = slots_[k];
+      slot.component = component + k * m;
+      slot.use = use + k * m;
+      slot.rows = rows + k * m * n;
+      slot.gains = gains + k * m * s;
+      slot.variance = variance + k * m;
+      slot.tolerance = tolerance + k * m;
+      slot.mix = mix + k * m * m;
+    }
+  }
+
+  [[nodiscard]] Slot<Scalar>& at(Index k) noexcept { return slots_[k]; }
+  [[nodiscard]] const Slot<Scalar>& at(Index k) const noexcept { return slots_[k]; }
+
+  /// Bytes of one slot, for choosing how many to keep in the cache.
+  [[nodiscard]] static Index slot_bytes(const Model<Scalar>& model) noexcept {
+    const Index m = model.dims.m;
+    const auto item = static_cast<Index>(sizeof(Scalar));
+    return m * (model.dims.n + model.size() + m + 2) * item + 9 * m + static_cast<Index>(sizeof(Slot<Scalar>));
+  }
+
+ private:
+  Slot<Scalar>* slots_;
+};
+
+/// The diffuse steps, which come first. Their number is not known beforehand: memory is taken in blocks of doubling
+/// length, so that only a long diffuse phase ever allocates, and a logarithmic number of times.
+template <Real Scalar>
+class DiffuseTape {
+ public:
+  DiffuseTape(const Model<Scalar>& model, Index columns) : model_(model), columns_(columns) {}
+
+  /// Forgets the steps, keeps the memory.
+  void clear() noexcept { count_ = 0; }
+
+  /// Number of diffuse steps.
+  [[nodiscard]] Index count() const noexcept { return count_; }
+
+  [[nodiscard]] DiffuseSlot<Scalar>& append() {
+    if (count_ == static_cast<Index>(slots_.size())) {
+      grow(count_ == 0 ? 32 : count_);
+    }
+    return slots_[static_cast<std::size_t>(count_++)];
+  }
+
+  [[nodiscard]] const DiffuseSlot<Scalar>& at(Index k) const noexcept { return slots_[static_cast<std::size_t>(k)]; }
+
+ private:
+  void grow(Index steps) {
+    const Index v = model_.dims.n * columns_;
+    const Index g = model_.dims.m * model_.size();
+    auto* const V = memory_.take<Scalar>(steps * v);
+    auto* const gains = memory_.take<Scalar>(steps * g);
+    auto* const finite = memory_.take<Scalar>(steps * model_.dims.m);
+    for (Index k = 0; k < steps; ++k) {
+      slots_.push_back({0, V + k * v, gains + k * g, finite + k * model_.dims.m});
+    }
+  }
+
+  Model<Scalar> model_;
+  Index columns_;
+  Index count_ = 0;
+  Workspace memory_;
+  std::vector<DiffuseSlot<Scalar>> slots_;
+};
+
+}  // namespace kelman::linear

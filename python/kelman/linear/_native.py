@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The compiled backend of the linear verbs: a `Problem` goes in, a dictionary of arrays comes out.
+
+The core checks the memory of every array (dtype, shape, layout, overlap) and fills the results; nothing is converted or
+copied on the way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._types import Array
+    from ._problem import Problem
+
+
+def filter_raw(problem: Problem, store: str, threads: int, out: Mapping[str, Array] | None = None) -> dict[str, Array]:
+    """Filter every series.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to filter.
+    store : {"loglik", "last", "means", "filtered", "all"}
+        What to keep.
+    threads : int
+        Number of threads, at least 1; the results do not depend on it.
+    out : mapping of arrays, optional
+        Arrays of an earlier result to write to, by name.
+
+    Returns
+    -------
+    dict of ndarray
+        loglik, status, failed_at, what `store` keeps, and the end state under names that begin with ``state_``.
+        Covariances that are the same for all series are read-only views of one.
+    """
+    given = None if out is None else {name: _owner(array) for name, array in out.items()}
+    raw: dict[str, Array] = _core.native().linear_filter(problem=problem, store=store, threads=threads, out=given)
+    return raw
+
+
+def smooth_raw(problem: Problem, lag: int, threads: int) -> dict[str, Array]:
+    """Smooth every series.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to smooth.
+    lag : {0, 1}
+        1 keeps Cov(x_k, x_{k-1} | all).
+    threads : int
+        Number of threads, at least 1; the results do not depend on it.
+
+    Returns
+    -------
+    dict of ndarray
+        mean, cov, lag_one_cov (if `lag`), loglik, status, failed_at.
+    """
+    raw: dict[str, Array] = _core.native().linear_smooth(problem=problem, lag=lag, threads=threads)
+    return raw
+
+
+def _owner(array: Array) -> Array:
+    """Return the one entry behind a read-only view of covariances that all series share; else the array itself."""
+    base = array.base
+    if array.ndim > 0 and array.strides[0] == 0 and array.shape[0] > 1 and base is not None:
+        owner: Array = base
+        return owner
+    return array

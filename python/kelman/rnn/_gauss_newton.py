@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`gauss_newton`: the normal equations of a network's squared error, streamed over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .. import _registry
+from ..config import thread_count
+from ..errors import KelmanError
+from ._problem import loss_problem
+
+if TYPE_CHECKING:
+    from .._types import Array, ArrayLike, Backend
+    from ..models import Elman
+
+
+class GaussNewton(NamedTuple):
+    """Normal equations of the mean squared error: `loss`, `JtJ` (P, P) and `Jtr` (P,)."""
+
+    loss: float
+    JtJ: Array
+    Jtr: Array
+
+
+def gauss_newton(
+    rnn: Elman,
+    x: ArrayLike | list[Array],
+    y: ArrayLike | list[Array],
+    *,
+    mask: ArrayLike | list[Array] | None = None,
+    lengths: ArrayLike | None = None,
+    warmup: int = 0,
+    learn_h0: bool = False,
+    threads: int | None = None,
+    backend: Backend | None = None,
+) -> GaussNewton:
+    """Gauss-Newton normal equations of a network, without storing its Jacobian.
+
+    With J the Jacobian of all outputs with respect to the vector of weights (`kelman.rnn.pack`), e = yhat - y and the
+    weights w of `loss_and_grad`: ``JtJ = J' diag(w) J / sum w`` and ``Jtr = J' diag(w) e / sum w``. The step
+    ``-solve(JtJ + damping, Jtr)`` lowers the loss, whose gradient is ``2 Jtr``.
+
+    Parameters
+    ----------
+    rnn : Elman
+        The network. The cost per step grows like h^4 and P^2: meant for up to a few hundred weights.
+    x, y, mask, lengths, warmup, threads, backend
+        As in `loss_and_grad`. Always computed in float64.
+    learn_h0 : bool
+        Whether the start h0, shared by all series, counts among the weights.
+
+    Returns
+    -------
+    GaussNewton
+        `loss`, `JtJ` (P, P), `Jtr` (P,).
+
+    Examples
+    --------
+    >>> import kelman
+    >>> net = kelman.Elman([[0.5]], [[1.0]], None, [[1.0]], None, hidden="identity")
+    >>> equations = kelman.rnn.gauss_newton(net, [1.0, 0.0], [1.0, 1.0])
+    >>> equations.loss, (2 * equations.Jtr).tolist()
+    (0.125, [-0.5, -0.25, -0.75, -0.25, -0.5])
+    """
+    problem, _ = loss_problem(rnn, x, y, mask=mask, lengths=lengths, warmup=warmup, dtype=np.dtype(np.float64))
+    if learn_h0 and rnn.dims.N is not None:
+        raise KelmanError("learn_h0: the start must be shared by all series; this network has one per series")
+    compute = _registry.backend("rnn", backend).gauss_newton_raw
+    loss, _, JtJ, Jtr = compute(problem, thread_count(threads), learn_h0=learn_h0)
+    return GaussNewton(loss, JtJ, Jtr)
