@@ -7,6 +7,7 @@ Usage: ``make_stubs.py FOLDER`` writes ``_cpu.pyi`` and ``_native/`` (the interf
 from __future__ import annotations
 
 import difflib
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from kelman import _core
 
-HEADER = '"""Written by `nox -s stubs -- --update`; not to be edited."""\n'
+HEADER = "# Written by `nox -s stubs -- --update`; not to be edited.\n"
 
 
 def write(folder: Path) -> None:
@@ -31,6 +32,8 @@ def write(folder: Path) -> None:
         for source in sorted(made.rglob("*.pyi")):
             name = source.relative_to(made).as_posix().replace(variant.rpartition(".")[2], "_native")
             text = source.read_text().replace(variant, "kelman._core._native")
+            text = re.sub(r"^(isa|__version__): str = .*$", r"\1: str", text, flags=re.MULTILINE)
+            text = re.sub(r"^(__all__.*)['\"]isa['\"](, )?", r"\1", text, flags=re.MULTILINE)
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(HEADER + text)

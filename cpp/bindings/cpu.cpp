@@ -16,6 +16,7 @@ namespace {
 
 std::vector<std::string> names() {
   std::vector<std::string> result;
+  result.reserve(kelman::cpu::levels.size());
   for (const auto& level : kelman::cpu::levels) result.emplace_back(level.name);
   return result;
 }
