@@ -90,16 +90,6 @@ def test_only_the_registry_imports_by_name(path: Path) -> None:
     assert not calls, f"line {calls[0].lineno}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_private_modules_are_not_imported_across_subjects(path: Path) -> None:
-    """A subject is entered by its own front: another subject's private module is only reached within its folder."""
-    word = module_name(path).split(".")[0]
-    for target in imported(path):
-        parts = target.split(".")
-        if parts[0] != word and len(parts) > 1:
-            assert not parts[1].startswith("_"), f"imports kelman.{target}"
-
-
 def includes(path: Path) -> list[str]:
     """Return what a C++ file includes, own files as paths below cpp/."""
     found = []
