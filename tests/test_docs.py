@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL | doctest.FAIL_FAST
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODULES = sorted(
-    m.name for m in pkgutil.walk_packages(kelman.__path__, "kelman.", onerror=lambda name: None) if "._core" not in m.name
+    m.name for m in pkgutil.walk_packages(kelman.__path__, "kelman.", onerror=lambda _: None) if "._core" not in m.name
 )
 
 
