@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import kelman
 
 project = "kelman"
 author = "the kelman developers"
 copyright = "2026, the kelman developers"
-version = release = importlib.metadata.version("kelman")
+version = release = kelman.__version__
 
 extensions = [
     "myst_parser",
