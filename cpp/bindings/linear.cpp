@@ -89,12 +89,36 @@ py::dict filter_as(const py::object& arrays, Store store, int threads, const py:
   return writer.finish();
 }
 
+template <class Scalar>
+py::dict smooth_as(const py::object& arrays, int lag, int threads) {
+  ProblemReader reader(arrays);
+  const auto problem = read_problem<Scalar>(reader);
+  const auto [n, m, p, T, N] = problem.model.dims;
+  ResultWriter writer(py::none(), N, problem.shared);
+  linear::SmootherResult<Scalar> result;
+  result.mean = writer.per_step<Scalar>("mean", {T}, {n});
+  result.cov = writer.covariance<Scalar>("cov", {T}, {n, n});
+  if (lag == 1) {
+    result.lag_one_cov = writer.covariance<Scalar>("lag_one_cov", {T}, {n, n});
+  }
+  result.loglik = writer.per_series<Scalar>("loglik", {});
+  result.status = writer.per_series<std::int32_t>("status", {});
+  result.failed_at = writer.per_series<std::int64_t>("failed_at", {});
+  without_gil([&](Interrupt& stop) { linear::smooth(problem, result, threads, stop); });
+  return writer.finish();
+}
+
 constexpr const char* filter_doc = R"(Filter every series of a problem.
 
 `problem` has the attributes z, lengths, A, H, Q, R, B, D, b, c, S, u, u_before, input_lag, start_kind, mean, cov, inf,
 rank, noise_mean, noise_cov, noise_cross and diffuse_constant, all arrays of one dtype (float64 or float32).
 `store` is 'loglik', 'last', 'means', 'filtered' or 'all'; `threads` is at least 1; `out` is None or a dictionary of
 arrays to write to. Returns a dictionary of arrays. Memory is checked, never converted.)";
+
+constexpr const char* smooth_doc = R"(Smooth every series of a problem.
+
+`problem` and `threads` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not. Returns a
+dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at.)";
 
 }  // namespace
 
@@ -108,6 +132,16 @@ void register_linear(py::module_& m) {
                                   : filter_as<float>(problem, kept, count, out);
       },
       py::arg("problem"), py::arg("store"), py::arg("threads"), py::arg("out") = py::none(), filter_doc);
+  m.def(
+      "linear_smooth",
+      [](const py::object& problem, int lag, int threads) {
+        if (lag != 0 && lag != 1) {
+          throw py::value_error("lag: expected 0 or 1, got " + std::to_string(lag));
+        }
+        const int count = parse_threads(threads);
+        return is_double(problem) ? smooth_as<double>(problem, lag, count) : smooth_as<float>(problem, lag, count);
+      },
+      py::arg("problem"), py::arg("lag"), py::arg("threads"), smooth_doc);
 }
 
 }  // namespace kelman::bindings

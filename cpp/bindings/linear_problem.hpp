@@ -106,6 +106,10 @@ linear::Start<Scalar> read_start(ProblemReader& reader, const Dims& dims) {
   start.columns = reader.length("inf", 3, 2, 0);
   start.mean = reader.required<Scalar>("mean", {N}, {n});
   start.cov = reader.required<Scalar>("cov", {N}, {n, n});
+  if (start.columns > n) {
+    throw py::value_error("inf: expected at most " + std::to_string(n) + " columns, got " +
+                          std::to_string(start.columns));
+  }
   if (start.columns > 0) {
     start.inf = reader.required<Scalar>("inf", {N}, {n, start.columns});
     start.rank = reader.required<std::int64_t>("rank", {N}, {});

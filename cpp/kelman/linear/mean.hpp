@@ -88,11 +88,11 @@ class Means {
       std::fill(x + n_, x + s_, Scalar(0));
     }
     observed(i, k, z, u, slot);
-    if (slot.exact) {
+    if (slot.head->exact) {
       remember(state);
     }
     Scalar quadratic(0);
-    for (Index e = 0; e < slot.count; ++e) {
+    for (Index e = 0; e < slot.head->count; ++e) {
       const Scalar* const h = slot.rows + e * n_;
       Scalar v = y_[e] - linalg::dot(n_, h, x);
       if (model_.joint()) {
@@ -111,12 +111,12 @@ class Means {
       if (slot.use[e] == Use::ordinary) {
         quadratic += v * v / slot.variance[e];
       }
-      linalg::axpy(slot.size, v, slot.gains + e * s_, x);
+      linalg::axpy(slot.head->size, v, slot.gains + e * s_, x);
     }
-    if (slot.exact) {
+    if (slot.head->exact) {
       remember(state);
     }
-    return slot.constant - Scalar(0.5) * quadratic;
+    return slot.head->constant - Scalar(0.5) * quadratic;
   }
 
   /// z - c - D u - H x in the user's components (m); NaN where z is.
@@ -151,16 +151,16 @@ class Means {
 
   /// y = L⁻¹(z_o - c_o - D_o u); where components without noise will be compared, also the size of their terms.
   void observed(Index i, Index k, const Scalar* z, const Scalar* u, const Slot<Scalar>& slot) noexcept {
-    for (Index e = 0; e < slot.count; ++e) {
+    for (Index e = 0; e < slot.head->count; ++e) {
       const Index j = slot.component[e];
       y_[e] = corrected(i, k, j, z, u);
       magnitude_[e] = std::abs(z[j]) + std::abs(y_[e]);
     }
-    if (slot.mixed) {
-      linalg::solve_unit_lower(slot.count, Index(1), slot.mix, slot.count, y_, Index(1));
-      for (Index e = 1; e < slot.count; ++e) {
+    if (slot.head->mixed) {
+      linalg::solve_unit_lower(slot.head->count, Index(1), slot.mix, slot.head->count, y_, Index(1));
+      for (Index e = 1; e < slot.head->count; ++e) {
         for (Index l = 0; l < e; ++l) {
-          magnitude_[e] += std::abs(slot.mix[e * slot.count + l]) * magnitude_[l];
+          magnitude_[e] += std::abs(slot.mix[e * slot.head->count + l]) * magnitude_[l];
         }
       }
     }

@@ -32,7 +32,7 @@ class Measurement {
   Measurement(const Model<Scalar>& model, Workspace& memory)
       : model_(model),
         mask_(memory.take<unsigned char>(model.dims.m)),
-        component_(memory.take<Index>(model.dims.m)),
+        component_(memory.take<std::int32_t>(model.dims.m)),
         rows_(memory.take<Scalar>(model.dims.m * model.dims.n)),
         noise_(memory.take<Scalar>(model.dims.m)),
         chosen_(memory.take<Scalar>(model.dims.m * model.dims.m)),
@@ -60,7 +60,7 @@ class Measurement {
   void forget() noexcept { H_ = nullptr; }
 
   [[nodiscard]] Index count() const noexcept { return count_; }               ///< observed components
-  [[nodiscard]] const Index* component() const noexcept { return component_; }  ///< which they are (count)
+  [[nodiscard]] const std::int32_t* component() const noexcept { return component_; }  ///< which they are (count)
   [[nodiscard]] const Scalar* rows() const noexcept { return rows_; }          ///< H~ (count×n)
   [[nodiscard]] const Scalar* noise() const noexcept { return noise_; }        ///< diagonal of D (count)
   [[nodiscard]] const Scalar* cross() const noexcept { return cross_; }        ///< (S_o L⁻ᵀ)' (count×n)
@@ -74,7 +74,7 @@ class Measurement {
     count_ = 0;
     for (Index j = 0; j < m; ++j) {
       if (mask_[j] != 0) {
-        component_[count_++] = j;
+        component_[count_++] = static_cast<std::int32_t>(j);
       }
     }
     mixed_ = false;
@@ -111,7 +111,7 @@ class Measurement {
   const Scalar* R_ = nullptr;
   const Scalar* S_ = nullptr;
   unsigned char* mask_;
-  Index* component_;
+  std::int32_t* component_;
   Scalar* rows_;
   Scalar* noise_;
   Scalar* chosen_;

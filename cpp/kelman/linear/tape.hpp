@@ -5,7 +5,7 @@
 // series that share a model, a start and a pattern; and it serves the backward pass of the smoother.
 #pragma once
 
-#include <memory>
+#include <cstdint>
 #include <vector>
 
 #include "kelman/core/workspace.hpp"
@@ -20,21 +20,27 @@ enum class Use : unsigned char {
   exact,     ///< the model predicts it without error: nothing to learn, only to compare
 };
 
+/// The numbers of one step of the tape.
+template <Real Scalar>
+struct SlotHead {
+  Scalar constant = Scalar(0);  ///< part of the log-likelihood that does not depend on the data
+  std::int32_t count = 0;       ///< components processed
+  std::int32_t size = 0;        ///< length s of the vector carried: n, or 2n + count with S
+  bool mixed = false;           ///< whether L is in use
+  bool exact = false;           ///< whether some component has no noise
+};
+
 /// One step of the tape. Arrays have one entry per processed component e < count.
 template <Real Scalar>
 struct Slot {
-  Index count = 0;
-  Index size = 0;                    ///< length s of the vector carried: n, or 2n + count with S
-  bool mixed = false;                ///< whether L is in use
-  bool exact = false;                ///< whether some component has no noise
-  Scalar constant = Scalar(0);       ///< part of the log-likelihood that does not depend on the data
-  Index* component = nullptr;        ///< index in z
-  Use* use = nullptr;                ///< how it was used
-  Scalar* rows = nullptr;            ///< H~ (count×n)
-  Scalar* gains = nullptr;           ///< K (count×size of the model)
-  Scalar* variance = nullptr;        ///< f, or F_inf of a diffuse component
-  Scalar* tolerance = nullptr;       ///< standard deviation before the step, the yardstick of exact components
-  Scalar* mix = nullptr;             ///< L (count×count)
+  SlotHead<Scalar>* head = nullptr;
+  std::int32_t* component = nullptr;  ///< index in z
+  Use* use = nullptr;                 ///< how it was used
+  Scalar* rows = nullptr;             ///< H~ (count×n)
+  Scalar* gains = nullptr;            ///< K (count×size of the model)
+  Scalar* variance = nullptr;         ///< f, or F_inf of a diffuse component
+  Scalar* tolerance = nullptr;        ///< standard deviation before the step, the yardstick of exact components
+  Scalar* mix = nullptr;              ///< L (count×count)
 };
 
 /// What the way back needs of one diffuse step.
@@ -50,41 +56,44 @@ struct DiffuseSlot {
 template <Real Scalar>
 class Tape {
  public:
-  Tape(const Model<Scalar>& model, Index steps, Workspace& memory) : slots_(memory.take<Slot<Scalar>>(steps)) {
-    const Index n = model.dims.n;
-    const Index m = model.dims.m;
-    const Index s = model.size();
-    auto* const component = memory.take<Index>(steps * m);
-    auto* const use = memory.take<Use>(steps * m);
-    auto* const rows = memory.take<Scalar>(steps * m * n);
-    auto* const gains = memory.take<Scalar>(steps * m * s);
-    auto* const variance = memory.take<Scalar>(steps * m);
-    auto* const tolerance = memory.take<Scalar>(steps * m);
-    auto* const mix = memory.take<Scalar>(steps * m * m);
-    for (Index k = 0; k < steps; ++k) {
-      Slot<Scalar>& slot = slots_[k];
-      slot.component = component + k * m;
-      slot.use = use + k * m;
-      slot.rows = rows + k * m * n;
-      slot.gains = gains + k * m * s;
-      slot.variance = variance + k * m;
-      slot.tolerance = tolerance + k * m;
-      slot.mix = mix + k * m * m;
-    }
-  }
+  Tape(const Model<Scalar>& model, Index steps, Workspace& memory)
+      : n_(model.dims.n),
+        m_(model.dims.m),
+        s_(model.size()),
+        heads_(memory.take<SlotHead<Scalar>>(steps)),
+        component_(memory.take<std::int32_t>(steps * m_)),
+        use_(memory.take<Use>(steps * m_)),
+        rows_(memory.take<Scalar>(steps * m_ * n_)),
+        gains_(memory.take<Scalar>(steps * m_ * s_)),
+        variance_(memory.take<Scalar>(steps * m_)),
+        tolerance_(memory.take<Scalar>(steps * m_)),
+        mix_(memory.take<Scalar>(steps * m_ * m_)) {}
 
-  [[nodiscard]] Slot<Scalar>& at(Index k) noexcept { return slots_[k]; }
-  [[nodiscard]] const Slot<Scalar>& at(Index k) const noexcept { return slots_[k]; }
+  [[nodiscard]] Slot<Scalar> at(Index k) const noexcept {
+    const Index row = k * m_;
+    return {heads_ + k,        component_ + row, use_ + row,       rows_ + row * n_,
+            gains_ + row * s_, variance_ + row,  tolerance_ + row, mix_ + row * m_};
+  }
 
   /// Bytes of one slot, for choosing how many to keep in the cache.
   [[nodiscard]] static Index slot_bytes(const Model<Scalar>& model) noexcept {
     const Index m = model.dims.m;
     const auto item = static_cast<Index>(sizeof(Scalar));
-    return m * (model.dims.n + model.size() + m + 2) * item + 9 * m + static_cast<Index>(sizeof(Slot<Scalar>));
+    return m * (model.dims.n + model.size() + m + 2) * item + 5 * m + static_cast<Index>(sizeof(SlotHead<Scalar>));
   }
 
  private:
-  Slot<Scalar>* slots_;
+  Index n_;
+  Index m_;
+  Index s_;
+  SlotHead<Scalar>* heads_;
+  std::int32_t* component_;
+  Use* use_;
+  Scalar* rows_;
+  Scalar* gains_;
+  Scalar* variance_;
+  Scalar* tolerance_;
+  Scalar* mix_;
 };
 
 /// The diffuse steps, which come first. Their number is not known beforehand: memory is taken in blocks of doubling

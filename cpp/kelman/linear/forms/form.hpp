@@ -30,7 +30,7 @@ struct Moments {
 template <class F>
 concept Form = requires(F form, const F& fixed, const Start<typename F::scalar>& start,
                         const Moments<typename F::scalar>& moments, Index i, Index k, const unsigned char* mask,
-                        Slot<typename F::scalar>& slot, DiffuseSlot<typename F::scalar>* diffuse,
+                        const Slot<typename F::scalar>& slot, DiffuseSlot<typename F::scalar>* diffuse,
                         typename F::scalar* out) {
   { form.load(start, i) } -> std::same_as<void>;
   { form.resume(moments) } -> std::same_as<void>;

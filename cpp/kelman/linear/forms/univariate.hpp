@@ -129,15 +129,15 @@ class Univariate {
   }
 
   /// Uses the components of z_k in `mask` (m) and writes their gains to `slot` (and `diffuse`, while it lasts).
-  [[gnu::noinline]] Status update(Index i, Index k, const unsigned char* mask, Slot<Scalar>& slot,
+  [[gnu::noinline]] Status update(Index i, Index k, const unsigned char* mask, const Slot<Scalar>& slot,
                                   DiffuseSlot<Scalar>* diffuse) noexcept {
     Status status = Status::ok;
     if (measurement_.prepare(i, k, mask)) {
       begin(i, k, slot);
-      for (Index e = 0; e < slot.count && status == Status::ok; ++e) {
+      for (Index e = 0; e < slot.head->count && status == Status::ok; ++e) {
         status = component(e, slot, diffuse);
       }
-      if (slot.exact) {
+      if (slot.head->exact) {
         snap();
       }
     } else {
@@ -183,24 +183,25 @@ class Univariate {
   }
 
   /// Lays out the rows of the step and, with S, the joint prior covariance.
-  void begin(Index i, Index k, Slot<Scalar>& slot) noexcept {
-    slot.count = measurement_.count();
-    slot.size = model_.joint() ? 2 * n_ + slot.count : n_;
-    slot.mixed = measurement_.mix() != nullptr;
-    slot.exact = measurement_.exact();
-    slot.constant = Scalar(0);
-    std::copy_n(measurement_.component(), slot.count, slot.component);
-    std::copy_n(measurement_.rows(), slot.count * n_, slot.rows);
-    if (slot.mixed) {
-      std::copy_n(measurement_.mix(), slot.count * slot.count, slot.mix);
+  void begin(Index i, Index k, const Slot<Scalar>& slot) noexcept {
+    SlotHead<Scalar>& head = *slot.head;
+    head.count = static_cast<std::int32_t>(measurement_.count());
+    head.size = static_cast<std::int32_t>(model_.joint() ? 2 * n_ + head.count : n_);
+    slot.head->mixed = measurement_.mix() != nullptr;
+    slot.head->exact = measurement_.exact();
+    slot.head->constant = Scalar(0);
+    std::copy_n(measurement_.component(), slot.head->count, slot.component);
+    std::copy_n(measurement_.rows(), slot.head->count * n_, slot.rows);
+    if (slot.head->mixed) {
+      std::copy_n(measurement_.mix(), slot.head->count * slot.head->count, slot.mix);
     }
-    if (slot.exact) {
+    if (slot.head->exact) {
       for (Index row = 0; row < n_; ++row) {
         before_[row] = P_[row * s_ + row];
       }
     }
     if (model_.joint()) {
-      join(model_.Q.at(i, k), slot.size);
+      join(model_.Q.at(i, k), slot.head->size);
     }
   }
 
@@ -234,11 +235,11 @@ class Univariate {
   }
 
   /// Processes component `e` of the step.
-  Status component(Index e, Slot<Scalar>& slot, DiffuseSlot<Scalar>* diffuse) noexcept {
+  Status component(Index e, const Slot<Scalar>& slot, DiffuseSlot<Scalar>* diffuse) noexcept {
     const Scalar* const h = slot.rows + e * n_;
     Scalar* const K = slot.gains + e * s_;
     const Scalar r = measurement_.noise()[e];
-    const Scalar f = project(h, e, slot.size, r, M_);
+    const Scalar f = project(h, e, slot.head->size, r, M_);
     if (rank_ > 0) {
       linalg::matvec_transposed(n_, rank_, V_, columns_, h, a_);
       const Scalar F = linalg::dot(rank_, a_, a_);
@@ -253,7 +254,7 @@ class Univariate {
       if (f <= rounding() * square(slot.tolerance[e])) {
         slot.use[e] = Use::exact;
         slot.variance[e] = Scalar(0);
-        std::fill_n(K, slot.size, Scalar(0));
+        std::fill_n(K, slot.head->size, Scalar(0));
         return Status::ok;
       }
     }
@@ -262,15 +263,15 @@ class Univariate {
     }
     slot.use[e] = Use::ordinary;
     slot.variance[e] = f;
-    slot.constant -= Scalar(0.5) * (log_two_pi<Scalar> + std::log(f));
+    slot.head->constant -= Scalar(0.5) * (log_two_pi<Scalar> + std::log(f));
     // K = M / f,  P <- P - K M'                                           (s) = (s)/(1), (s×s) -= (s)(1×s)
     const Scalar inverse = Scalar(1) / f;
-    for (Index l = 0; l < slot.size; ++l) {
+    for (Index l = 0; l < slot.head->size; ++l) {
       K[l] = M_[l] * inverse;
     }
-    linalg::downdate(slot.size, K, M_, P_, s_);
+    linalg::downdate(slot.head->size, K, M_, P_, s_);
     if (r < precise * f) {
-      polish(h, e, slot.size, model_.joint() ? Scalar(0) : r, f, K);
+      polish(h, e, slot.head->size, model_.joint() ? Scalar(0) : r, f, K);
     }
     return Status::ok;
   }
@@ -284,11 +285,11 @@ class Univariate {
   }
 
   /// The component determines the diffuse direction a = V'h of squared length F.
-  void use_diffuse(Index e, Scalar F, Scalar f, Slot<Scalar>& slot, DiffuseSlot<Scalar>* diffuse) noexcept {
+  void use_diffuse(Index e, Scalar F, Scalar f, const Slot<Scalar>& slot, DiffuseSlot<Scalar>* diffuse) noexcept {
     Scalar* const K = slot.gains + e * s_;
     const Scalar inverse = Scalar(1) / F;
     // K₀ = V a / F_inf                                                    (n) = (n×d)(d)/(1); zero for w and v
-    std::fill(K + n_, K + slot.size, Scalar(0));
+    std::fill(K + n_, K + slot.head->size, Scalar(0));
     for (Index row = 0; row < n_; ++row) {
       K[row] = linalg::dot(rank_, V_ + row * columns_, a_) * inverse;
     }
@@ -296,18 +297,18 @@ class Univariate {
       // K₁ = (M - K₀ f) / F_inf                                           (s)
       diffuse->finite[e] = f;
       Scalar* const next = diffuse->gains + e * s_;
-      for (Index l = 0; l < slot.size; ++l) {
+      for (Index l = 0; l < slot.head->size; ++l) {
         next[l] = (M_[l] - K[l] * f) * inverse;
       }
     }
     // P <- P + K₀K₀' f - K₀M' - M K₀'                                     (s×s)
-    linalg::update_two(slot.size, f, K, M_, P_, s_);
+    linalg::update_two(slot.head->size, f, K, M_, P_, s_);
     linalg::remove_direction(n_, rank_, a_, V_, columns_);
     --rank_;
     slot.use[e] = Use::diffuse;
     slot.variance[e] = F;
     slot.tolerance[e] = Scalar(0);
-    slot.constant -= Scalar(0.5) * (diffuse_constant_ + std::log(F));
+    slot.head->constant -= Scalar(0.5) * (diffuse_constant_ + std::log(F));
   }
 
   /// |V|'|h| as a length: what |V'h| would be without cancellation.
