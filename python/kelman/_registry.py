@@ -28,6 +28,8 @@ _PLOTS: dict[str, str] = {
 }
 """Class of a result -> the function of `kelman.plotting` that draws it."""
 
+_FIGURES = "kelman.plotting"
+
 
 def backend(subject: str, name: str | None = None) -> Any:
     """Return the module that computes `subject` ("linear" or "rnn") in the backend `name` (None: the default one)."""
@@ -57,3 +59,16 @@ def plot(result: Any, **options: Any) -> Any:
             raise
         raise ImportError('plot() needs matplotlib, which is not installed: pip install "kelman[app]"') from error
     return getattr(plotting, name)(result, **options)
+
+
+def figure(name: str, record: Any) -> Any:
+    """Return the figure `name` of an experiment's record, drawn by `kelman.plotting`."""
+    try:
+        table = importlib.import_module(_FIGURES).EXPERIMENT_FIGURES
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ImportError('figures need matplotlib, which is not installed: pip install "kelman[app]"') from error
+    if name not in table:
+        raise BackendError(f"figure: nothing draws {name!r}; drawn are {', '.join(sorted(table))}")
+    return table[name](record)

@@ -18,7 +18,7 @@ from typing import SupportsIndex
 
 from .errors import BackendError, KelmanError
 
-__all__ = ["BACKENDS", "backend_name", "thread_count"]
+__all__ = ["BACKENDS", "backend_name", "core_variants", "thread_count"]
 
 BACKENDS: tuple[str, ...] = ("core", "torch")
 """The backends that exist: the compiled core, and plain PyTorch (the reference that the core is validated against)."""
@@ -109,3 +109,33 @@ def backend_name(backend: str | None = None) -> str:
     if name not in BACKENDS:
         raise BackendError(f"{source}: expected one of {', '.join(map(repr, BACKENDS))}, got {name!r}")
     return name
+
+
+def core_variants() -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
+    """Return which compiled variant of the core is in use, which ones run on this machine, and which ones were built.
+
+    Returns
+    -------
+    in_use : str or None
+        Name of the instruction set; None where the core is missing and ``KELMAN_BACKEND=torch`` stands in for it.
+    usable, built : tuple of str
+        Names, the plainest first.
+
+    Raises
+    ------
+    ImportError
+        If the core is missing or cannot run here, and nothing stands in for it.
+
+    Examples
+    --------
+    >>> import kelman
+    >>> in_use, usable, built = kelman.config.core_variants()
+    >>> set(usable) <= set(built)
+    True
+    """
+    from . import _core
+
+    try:
+        return _core.isa, _core.available(), _core.built()
+    except ModuleNotFoundError:
+        return _core.isa, (), ()
