@@ -195,12 +195,12 @@ def loglik(
 
     Examples
     --------
-    The Nile's annual flow, a local level with an exactly diffuse start (-632.5456 in KFAS):
+    The Nile's annual flow, a local level with an exactly diffuse start (-632.5456 in KFAS too):
 
     >>> import kelman
     >>> model = kelman.StateSpace([[1.0]], [[1.0]], [[1469.1]], [[15099.0]])
-    >>> round(float(kelman.loglik(model, [1120.0, 1160.0, 963.0, 1210.0])), 4)
-    -19.4613
+    >>> round(float(kelman.loglik(model, kelman.datasets.nile().z)), 4)
+    -632.5456
     """
     require_model(model, "loglik")
     one_of(on_error, "on_error", ON_ERROR)

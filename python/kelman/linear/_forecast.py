@@ -39,7 +39,7 @@ class ForecastResult(Kept):
     >>> f = kelman.forecast(model, [1.0, 2.0, 4.0], 2)
     >>> low, high = f.interval(0.95)
     >>> print(low[:, 0].round(3), high[:, 0].round(3))
-    [0.209 -0.356] [6.541 7.106]
+    [-0.051 -0.607] [6.301 6.857]
     """
 
     _arrays: dict[str, Array]

@@ -64,7 +64,7 @@ def measure(fields: dict[str, Array | None]) -> Dims:
             if letter not in sizes:
                 sizes[letter], owner[letter] = length, name
             elif sizes[letter] != length:
-                raise KelmanError(_disagreement(name, array, letters, sizes, owner[letter], letter))
+                raise KelmanError(_disagreement(name, array, letters, sizes, owner, letter))
         if array.size == 0 and sizes.get("p", 1) != 0:
             raise KelmanError(
                 f"{name}: has size zero (shape {array.shape}); a model needs at least one state and value"
@@ -98,18 +98,20 @@ def _check_rank(name: str, array: Array, letters: tuple[str, ...]) -> None:
 
 
 def _disagreement(
-    name: str, array: Array, letters: tuple[str, ...], sizes: dict[str, int], owner: str, letter: str
+    name: str, array: Array, letters: tuple[str, ...], sizes: dict[str, int], owner: dict[str, str], letter: str
 ) -> str:
-    wanted = tuple(sizes.get(each, "any") for each in letters)
-    shown = ", ".join(map(str, wanted)) + ("," if len(wanted) == 1 else "")
-    if owner == name:
+    if owner[letter] == name:
         return f"{name}: expected a square matrix in its last two axes, got shape {array.shape}"
+    known = {each: size for each, size in sizes.items() if owner[each] != name}
+    shown = ", ".join(str(known.get(each, each)) for each in letters) + ("," if len(letters) == 1 else "")
     message = (
         f"{name}: expected ({shown}) in its last {'axis' if len(letters) == 1 else 'two axes'}, "
-        f"as {letter} = {sizes[letter]} in {owner}, got shape {array.shape}"
+        f"as {letter} = {sizes[letter]} in {owner[letter]}, got shape {array.shape}"
     )
-    inner = array.shape[-len(letters) :]
-    if len(set(letters)) == 2 and inner[::-1] == tuple(sizes.get(each, inner[1 - i]) for i, each in enumerate(letters)):
+    turned = array.shape[-len(letters) :][::-1]
+    if len(set(letters)) == 2 and all(
+        known.get(each, length) == length for each, length in zip(letters, turned, strict=True)
+    ):
         message += "; it looks transposed"
     return message
 

@@ -9,15 +9,15 @@ n states, m measured values, p inputs, T steps, N series.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import numpy as np
-
-from .._arrays import FLOAT32, FLOAT64, as_count, as_floats, common_dtype, converted, frozen, one_of, require_finite
-from ..errors import KelmanError, ModelTypeError, ModelWarning
+from .._arrays import as_floats, common_dtype, converted, frozen, one_of, require_finite
+from ..errors import KelmanError, ModelTypeError
+from ._describe import printed, warn_if_unlikely
 from ._meaning import COVARIANCES, START, SYSTEM, Dims, covariance, joint_noise, measure, start_kind
+from ._rearrange import rolled, stacked
+from ._views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +25,10 @@ if TYPE_CHECKING:
     from .._types import Array, ArrayLike, Dtype, Initial
 
 _INITIAL = ("stationary", "diffuse", "auto")
-_FAR_OUTSIDE = 3.0
-_PRINTED = 36
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StateSpace:
+class StateSpace(Views):
     r"""A linear-Gaussian state-space model: read-only arrays that fit together.
 
     ::
@@ -106,7 +104,7 @@ class StateSpace:
     >>> kelman.StateSpace(np.eye(2), [[1.0]], np.eye(2), [[1.0]])
     Traceback (most recent call last):
     ...
-    kelman.errors.KelmanError: H: expected (1, 2) in its last two axes, as n = 2 in A, got shape (1, 1)
+    kelman.errors.KelmanError: H: expected (m, 2) in its last two axes, as n = 2 in A, got shape (1, 1)
     """
 
     A: Array
@@ -169,7 +167,7 @@ class StateSpace:
             joint_noise(cast("Array", fields["Q"]), cast("Array", fields["R"]), fields["S"])
         dtype = common_dtype(*(array.dtype for array in fields.values() if array is not None))
         self._set(fields, dtype, dims, cast("Initial", kind), input_lag)
-        _warn_if_unlikely(self)
+        warn_if_unlikely(self)
 
     def _set(
         self, fields: dict[str, Array | None], dtype: Dtype, dims: Dims, initial: Initial, input_lag: Literal[0, 1]
@@ -182,18 +180,6 @@ class StateSpace:
         object.__setattr__(self, "input_lag", input_lag)
         object.__setattr__(self, "dims", dims)
         object.__setattr__(self, "_cache", {})
-
-    @classmethod
-    def _trusted(
-        cls, fields: dict[str, Array | None], dtype: Dtype, initial: Initial, input_lag: Literal[0, 1]
-    ) -> StateSpace:
-        """Build from arrays that were checked before."""
-        model = object.__new__(cls)
-        model._set(fields, dtype, measure(fields), initial, input_lag)
-        return model
-
-    def _fields(self) -> dict[str, Array | None]:
-        return {name: getattr(self, name) for name in SYSTEM | START}
 
     @classmethod
     def from_shifted(
@@ -253,16 +239,13 @@ class StateSpace:
         >>> model.input_lag
         1
         """
-        moving: dict[str, Array | None] = {"A": as_floats(A, "A")}
-        moving["B"] = None if B is None else as_floats(B, "B")
-        moving["b"] = None if b is None else as_floats(b, "b")
-        for name, array in moving.items():
-            axis = 2 if name == "b" else 3
-            if array is not None and array.ndim >= axis and array.shape[-axis] > 1:
-                moving[name] = np.roll(array, 1, axis=-axis)
+        later = {
+            name: None if value is None and name != "A" else rolled(as_floats(value, name), rank)
+            for name, value, rank in (("A", A, 2), ("B", B, 2), ("b", b, 1))
+        }
+        start: dict[str, Any] = {"m1": m1, "P1": P1, "P1_inf": P1_inf, "initial": initial}
         return cls(
-            cast("Array", moving["A"]), H, Q, R, B=moving["B"], D=D, b=moving["b"], c=c, S=S,
-            m1=m1, P1=P1, P1_inf=P1_inf, initial=initial, input_lag=1,
+            cast("Array", later["A"]), H, Q, R, B=later["B"], D=D, b=later["b"], c=c, S=S, **start, input_lag=1
         )  # fmt: skip
 
     @classmethod
@@ -298,269 +281,8 @@ class StateSpace:
         for i, model in enumerate(models):
             if not isinstance(model, StateSpace):
                 raise ModelTypeError(f"models[{i}]: expected a StateSpace, got {type(model).__name__}")
-            _require_like(models[0], model, i)
-        p = max(model.dims.p for model in models)
-        first = models[0]
-        lengths = {"n": first.dims.n, "m": first.dims.m, "p": p}
         dtype = common_dtype(*(model.dtype for model in models))
-        fields: dict[str, Array | None] = {}
-        for name, letters in (SYSTEM | START).items():
-            arrays = [getattr(model, name) for model in models]
-            if all(array is None for array in arrays):
-                fields[name] = None
-                continue
-            blank = np.zeros([lengths[letter] for letter in letters], dtype=dtype)
-            arrays = [blank if array is None else array for array in arrays]
-            if name in SYSTEM:
-                arrays = [array if array.ndim > len(letters) else array[None] for array in arrays]
-                steps = max(array.shape[0] for array in arrays)
-                arrays = [np.broadcast_to(array, (steps, *array.shape[1:])) for array in arrays]
-            fields[name] = np.stack(arrays)
-        return cls._trusted(fields, dtype, first.initial, first.input_lag)
-
-    @property
-    def dtype(self) -> Dtype:
-        """The dtype of every array: float64 or float32."""
-        return self.A.dtype
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether nothing varies, in time or by series."""
-        return self.dims.N is None and self.dims.T is None
-
-    def astype(self, dtype: Any) -> StateSpace:
-        """Return the same model in float64 or float32 (itself, if it is in this dtype already).
-
-        Parameters
-        ----------
-        dtype : dtype_like
-            float64 or float32.
-
-        Returns
-        -------
-        StateSpace
-            The model, converted.
-
-        Raises
-        ------
-        KelmanError
-            If `dtype` is another one.
-
-        Examples
-        --------
-        >>> import kelman
-        >>> model = kelman.StateSpace([[1.0]], [[1.0]], [[1.0]], [[1.0]])
-        >>> model.astype("float32").dtype
-        dtype('float32')
-        """
-        try:
-            wanted = np.dtype(dtype)
-        except TypeError:
-            raise KelmanError(f"dtype: expected float64 or float32, got {dtype!r:.60}") from None
-        if wanted not in (FLOAT64, FLOAT32) or not wanted.isnative:
-            raise KelmanError(f"dtype: expected float64 or float32, got {wanted}")
-        if wanted == self.dtype:
-            return self
-        known = self._cache.get(("astype", wanted))
-        if known is None:
-            known = self._trusted(self._fields(), wanted, self.initial, self.input_lag)
-            self._cache["astype", wanted] = known
-        return cast("StateSpace", known)
-
-    def replace(self, **changes: Any) -> StateSpace:
-        """Return a copy with some arrays changed, checked anew.
-
-        Parameters
-        ----------
-        **changes
-            Arguments of `StateSpace`; None takes one away. A start of another kind takes the place of the present one.
-
-        Returns
-        -------
-        StateSpace
-            The changed model.
-
-        Raises
-        ------
-        KelmanError
-            As `StateSpace`, or if an argument has another name.
-
-        Examples
-        --------
-        >>> import kelman
-        >>> model = kelman.StateSpace([[1.0]], [[1.0]], [[1.0]], [[1.0]], m0=[0.0], P0=[[1.0]])
-        >>> model.replace(m1=[2.0], P1=[[0.5]]).initial
-        'x1'
-        """
-        fields: dict[str, Any] = {**self._fields(), "initial": self.initial, "input_lag": self.input_lag}
-        unknown = [name for name in changes if name not in fields]
-        if unknown:
-            raise KelmanError(f"replace: no argument {unknown[0]!r}; there are {', '.join(fields)}")
-        start = {name for name in START if changes.get(name) is not None}
-        if start or changes.get("initial") not in (None, self.initial):
-            kept = {"x0": ("m0", "P0"), "x1": ("m1", "P1", "P1_inf")}.get(self.initial, ())
-            if not start or not start <= set(kept):
-                fields |= dict.fromkeys(START)
-            fields["initial"] = "auto"
-        elif any(name in START for name in changes):
-            fields["initial"] = "auto"
-        return type(self)(**(fields | changes))
-
-    def series(self, i: int) -> StateSpace:
-        """Return the model of series `i` alone (a shared model is that of every series).
-
-        Parameters
-        ----------
-        i : int
-            Which series, from 0 to N - 1.
-
-        Returns
-        -------
-        StateSpace
-            A model without a series axis.
-
-        Raises
-        ------
-        KelmanError
-            If there is no such series.
-
-        Examples
-        --------
-        >>> import kelman
-        >>> model = kelman.StateSpace([[1.0]], [[1.0]], [[[[0.1]]], [[[0.2]]]], [[1.0]])
-        >>> model.series(1).Q.tolist()
-        [[[0.2]]]
-        """
-        if self.dims.N is None:
-            return self
-        i = as_count(i, "i", least=0)
-        if i >= self.dims.N:
-            raise KelmanError(f"i: series {i} of {self.dims.N} (counted from 0)")
-        fields: dict[str, Array | None] = {}
-        for name, letters in (SYSTEM | START).items():
-            array = getattr(self, name)
-            rank = len(letters) + (name in SYSTEM)
-            has_series = array is not None and array.ndim > rank
-            fields[name] = array[i if array.shape[0] > 1 else 0] if has_series else array
-        return self._trusted(fields, self.dtype, self.initial, self.input_lag)
-
-    def window(self, first: int, stop: int) -> StateSpace:
-        """Return the model for the steps from `first` up to, not including, `stop` (itself, if nothing varies in time).
-
-        Filter the first part, then go on with ``filter(model.window(t, T), z[t:], start=r.state)``.
-
-        Parameters
-        ----------
-        first, stop : int
-            Steps, counted from 0.
-
-        Returns
-        -------
-        StateSpace
-            A model whose time axes have length ``stop - first``.
-
-        Raises
-        ------
-        KelmanError
-            If the steps are not within the model's.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import kelman
-        >>> model = kelman.StateSpace([[1.0]], np.ones((9, 1, 1)), [[1.0]], [[1.0]])
-        >>> model.window(4, 9).dims.T
-        5
-        """
-        steps = self.dims.T
-        if steps is None:
-            return self
-        first, stop = as_count(first, "first", least=0), as_count(stop, "stop")
-        if not first < stop <= steps:
-            raise KelmanError(f"window: expected 0 <= first < stop <= {steps}, got first = {first} and stop = {stop}")
-        fields = self._fields()
-        for name, letters in SYSTEM.items():
-            array = fields[name]
-            axis = -1 - len(letters)
-            if array is not None and array.ndim > len(letters) and array.shape[axis] > 1:
-                index: tuple[Any, ...] = (..., slice(first, stop), *(slice(None),) * len(letters))
-                fields[name] = array[index]
-        return self._trusted(fields, self.dtype, self.initial, self.input_lag)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_cache"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_cache", {})
+        return cls._trusted(stacked(models, dtype), dtype, models[0].initial, models[0].input_lag)
 
     def __repr__(self) -> str:
-        n, m, p, series, steps = self.dims
-        parts = [_plural(n, "state"), f"{m} measured", _plural(p, "input")]
-        parts += [] if series is None else [f"{series} series"]
-        parts += [] if steps is None else [f"{steps} steps"]
-        parts += [self.dtype.name, f"start {self.initial}"]
-        parts += ["input one step late"] if self.input_lag else []
-        lines = [f"StateSpace({', '.join(parts)})"]
-        for name in SYSTEM | START:
-            array = getattr(self, name)
-            if array is not None:
-                lines.append(_line(name, array))
-        return "\n".join(lines)
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _line(name: str, array: Array) -> str:
-    label = f"  {name:<6} = "
-    if array.size > _PRINTED:
-        return f"{label}array of shape {array.shape}"
-    return label + np.array2string(array, prefix=label, precision=6, suppress_small=False)
-
-
-def _require_like(first: StateSpace, other: StateSpace, i: int) -> None:
-    if other.dims.N is not None:
-        raise KelmanError(
-            f"models[{i}]: has a series axis already (N = {other.dims.N}); stack takes models of one series"
-        )
-    for letter in ("n", "m", "p"):
-        ours, theirs = getattr(first.dims, letter), getattr(other.dims, letter)
-        if ours != theirs and not (letter == "p" and 0 in (ours, theirs)):
-            raise KelmanError(f"models[{i}]: has {letter} = {theirs}, but models[0] has {letter} = {ours}")
-    if None not in (first.dims.T, other.dims.T) and first.dims.T != other.dims.T:
-        raise KelmanError(f"models[{i}]: varies over {other.dims.T} steps, but models[0] over {first.dims.T}")
-    for name in ("initial", "input_lag"):
-        if getattr(first, name) != getattr(other, name):
-            raise KelmanError(
-                f"models[{i}]: has {name} = {getattr(other, name)!r}, but models[0] has {getattr(first, name)!r}"
-            )
-
-
-def _warn_if_unlikely(model: StateSpace) -> None:
-    """Warn of a transition far outside the unit circle (forgotten discretisation), and of a start too wide for float32."""
-    if model.A.ndim == 2:
-        radius = float(np.max(np.abs(np.linalg.eigvals(model.A))))
-        if radius > _FAR_OUTSIDE:
-            warnings.warn(
-                f"A: its largest eigenvalue has modulus {radius:.3g}: the state grows {radius:.3g}-fold each step. "
-                "A is the transition of one step in discrete time; was a continuous-time matrix meant?",
-                ModelWarning,
-                stacklevel=3,
-            )
-    start = model.P0 if model.P0 is not None else model.P1
-    if model.dtype == FLOAT32 and start is not None:
-        widest = float(np.max(np.diagonal(start, axis1=-2, axis2=-1)))
-        noise = np.diagonal(model.R, axis1=-2, axis2=-1)
-        narrowest = float(np.min(noise[noise > 0], initial=np.inf))
-        if np.isfinite(narrowest) and widest > 1e6 * narrowest:
-            warnings.warn(
-                f"start: its variance {widest:.3g} is {widest / narrowest:.3g} times that of R, which float32 cannot "
-                "resolve; use float64, or P1_inf for an exactly diffuse start",
-                ModelWarning,
-                stacklevel=3,
-            )
+        return printed(self)
