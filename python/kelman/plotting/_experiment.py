@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kelman.plotting._data import data_fit_figure, data_poles_figure, whiteness_figure
+from kelman.plotting._diagram import block_diagram
 from kelman.plotting._poles import ellipse, unit_circle
 from kelman.plotting._style import AMBER, BLUE, GREEN, GREY, ORANGE, PINK, SKY, TRUTH, figure, style
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 METHOD_LOOK = {
@@ -28,19 +29,16 @@ def look(name: str) -> tuple[str, str]:
     return METHOD_LOOK.get(name, (PINK, "P"))
 
 
-# ---------------------------------------------------------------------------------------------------- figure 1
-
-
 def map_figure(record: Any) -> Figure:
     """Draw filter and network as block diagrams in the same colours, and below the difference of their outputs."""
     with style():
         fig, axes = figure(8.6, 6.2, 2, 2, height_ratios=[1.15, 1.0])
         for ax in axes[0]:
             ax.set_axis_off()
-        _block_diagram(
+        block_diagram(
             axes[0, 0], "Kalman filter (steady state)", ("A − K H", "K", "H"), ("$z_k$", r"$\hat x$", r"$\hat z_{k+1}$")
         )
-        _block_diagram(axes[0, 1], "Elman network", ("U", "W", "V"), ("$x_k$", "$h$", "$y_k$"))
+        block_diagram(axes[0, 1], "Elman network", ("U", "W", "V"), ("$x_k$", "$h$", "$y_k$"))
         ax, shown = axes[1, 0], 80
         k = np.arange(1, shown + 1)
         ax.plot(k, record.z[:shown], ".", color=GREY, ms=4, label="measured")
@@ -56,50 +54,6 @@ def map_figure(record: Any) -> Figure:
         ax.set_xlabel("step k")
         ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
         return fig
-
-
-def _block_diagram(ax: Axes, title: str, blocks: tuple[str, str, str], signals: tuple[str, str, str]) -> None:
-    """Draw input -> W -> sum/state with loop U -> V -> output."""
-    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-
-    ax.set_xlim(-0.3, 10.6)
-    ax.set_ylim(0, 6)
-    ax.set_title(title, loc="center")
-
-    def box(x: float, y: float, w: float, text: str, color: str) -> None:
-        patch = FancyBboxPatch(
-            (x - w / 2, y - 0.55), w, 1.1, boxstyle="round,pad=0.06", fc=color, ec="none", alpha=0.92
-        )
-        ax.add_patch(patch)
-        ax.text(x, y, text, ha="center", va="center", color="white", fontsize=11, fontweight="bold")
-
-    def arrow(a: tuple[float, float], b: tuple[float, float], bend: float = 0.0) -> None:
-        ax.add_patch(
-            FancyArrowPatch(
-                a, b, arrowstyle="-|>", mutation_scale=12, color="#444444", lw=1.2,
-                connectionstyle=f"arc3,rad={bend}", shrinkA=0, shrinkB=0,
-            )
-        )  # fmt: skip
-
-    loop, gain, out = blocks
-    z, state, y = signals
-    box(2.5, 2.0, 1.3, gain, GREEN)
-    box(5.0, 4.7, 2.3, loop, BLUE)
-    box(7.5, 2.0, 1.3, out, ORANGE)
-    ax.add_patch(FancyBboxPatch((4.55, 1.6), 0.9, 0.8, boxstyle="circle,pad=0.12", fc="white", ec="#444444", lw=1.2))
-    ax.text(5.0, 2.0, state, ha="center", va="center", fontsize=12)
-    ax.text(0.85, 2.0, z, ha="right", va="center", fontsize=12)
-    ax.text(9.2, 2.0, y, ha="left", va="center", fontsize=12)
-    arrow((0.95, 2.0), (1.75, 2.0))
-    arrow((3.25, 2.0), (4.35, 2.0))
-    arrow((5.65, 2.0), (6.75, 2.0))
-    arrow((8.25, 2.0), (9.05, 2.0))
-    arrow((5.45, 2.55), (6.2, 4.3), bend=0.45)
-    arrow((3.8, 4.3), (4.55, 2.55), bend=0.45)
-    ax.text(5.0, 0.55, "one step later the state comes back through the loop", ha="center", fontsize=9, color="#666666")
-
-
-# ---------------------------------------------------------------------------------------------------- literal pairing
 
 
 def pairing_figure(record: Any) -> Figure:
@@ -127,9 +81,6 @@ def pairing_figure(record: Any) -> Figure:
         ax.grid(axis="y", visible=False)
         ax.set_title("Mean squared error")
         return fig
-
-
-# ---------------------------------------------------------------------------------------------------- figure 2
 
 
 def poles_figure(record: Any) -> Figure:
@@ -193,9 +144,6 @@ def poles_figure(record: Any) -> Figure:
         return fig
 
 
-# ---------------------------------------------------------------------------------------------------- figure 3
-
-
 def impulse_figure(record: Any) -> Figure:
     """Draw the impulse response from innovation to measurement of every model read, and the errors below."""
     with style():
@@ -213,9 +161,6 @@ def impulse_figure(record: Any) -> Figure:
         axes[1].set_xlabel("lag i")
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return fig
-
-
-# ---------------------------------------------------------------------------------------------------- scores
 
 
 def scores_figure(record: Any) -> Figure:
@@ -279,9 +224,6 @@ def learning_figure(record: Any) -> Figure:
         return fig
 
 
-# ---------------------------------------------------------------------------------------------------- figure 8
-
-
 def hankel_figure(record: Any) -> Figure:
     """Draw the Hankel singular values of the over-sized network, and T x excess for each order kept."""
     with style():
@@ -311,9 +253,6 @@ def hankel_figure(record: Any) -> Figure:
         ax.set_xlabel("order kept")
         ax.set_title("T × excess risk (dashed: d)")
         return fig
-
-
-# ---------------------------------------------------------------------------------------------------- figure 9
 
 
 def activation_figure(record: Any) -> Figure:
@@ -352,9 +291,6 @@ def activation_figure(record: Any) -> Figure:
         return fig
 
 
-# ---------------------------------------------------------------------------------------------------- figure 13
-
-
 def matrices_figure(record: Any) -> Figure:
     """Draw A, the reading in the network's own basis, aligned to the truth, and the difference that is left."""
     with style():
@@ -391,105 +327,6 @@ def matrices_figure(record: Any) -> Figure:
             for spine in ax.spines.values():
                 spine.set_visible(False)
         return fig
-
-
-# ---------------------------------------------------------------------------------------------------- real data
-
-
-def data_fit_figure(record: Any) -> Figure:
-    """Draw measured and predicted series of the held-out part: one step ahead, and from the inputs alone."""
-    with style():
-        free = record.free_run is not None
-        fig, axes = figure(8.8, 5.4 if free else 3.2, 2 if free else 1, 1, sharex=True, squeeze=False)
-        z = np.asarray(record.z_test)
-        k = np.asarray(record.k_test)
-        ax = axes[0, 0]
-        ax.plot(k, z, ".", color=GREY, ms=3.5, label="measured")
-        ax.plot(k, record.one_step, color=BLUE, lw=1.2, label="one step ahead")
-        ax.set_title("One step ahead, second part")
-        _legend_above(ax)
-        if free:
-            ax = axes[1, 0]
-            ax.plot(k, z, ".", color=GREY, ms=3.5, label="measured")
-            ax.plot(k, record.free_run, color=ORANGE, lw=1.2, label="free run")
-            ax.set_title("From the inputs alone, never corrected")
-            _legend_above(ax)
-        axes[-1, 0].set_xlabel("step")
-        return fig
-
-
-def _legend_above(ax: Axes) -> None:
-    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
-
-
-def data_poles_figure(record: Any) -> Figure:
-    """Draw the poles that the data determine and those that they leave open, the network's readings on top."""
-    with style():
-        fig, axes = figure(8.8, 4.6, 1, 2, width_ratios=[1.1, 1.0])
-        ax = axes[0]
-        unit_circle(ax)
-        ax.set_xlim(-1.1, 1.1)
-        ax.set_ylim(-1.1, 1.1)
-        for pole in record.poles:
-            z = complex(pole.pole)
-            color = BLUE if pole.determined else GREY
-            ax.plot(z.real, z.imag, "D", color=color, ms=6.5, mec="white", mew=0.6, zorder=4)
-            if pole.cov is not None:
-                ellipse(ax, z, pole.cov, color=color, lw=1.2, zorder=3, clip_on=True)
-        for pole in record.poles:
-            w = complex(pole.network_pole)
-            ax.plot(w.real, w.imag, "o", mfc="none", mec=ORANGE, mew=1.6, ms=11, zorder=5)
-        for w in record.wrong_poles:
-            w = complex(w)
-            ax.plot(w.real, w.imag, "x", color=PINK, ms=7, mew=1.6, zorder=5)
-        ax.plot([], [], "D", color=BLUE, ms=6.5, label="PEM, determined (sd < 0.05)")
-        ax.plot([], [], "D", color=GREY, ms=6.5, label="PEM, left open by the data")
-        ax.plot([], [], "o", mfc="none", mec=ORANGE, mew=1.6, ms=10, ls="none", label="network, U + W V")
-        ax.plot([], [], "x", color=PINK, ms=7, mew=1.6, ls="none", label="network, U alone (wrong)")
-        ax.set_title("Poles with 95 % ellipses")
-        values = np.asarray(record.singular_values, dtype=float)
-        order = np.arange(1, len(values) + 1)
-        ax2 = axes[1]
-        kept = order <= record.order
-        ax2.vlines(order, values.min() / 3, values, color="#BBBBBB", lw=1.2)
-        ax2.plot(order[kept], values[kept], "o", color=BLUE, ms=7)
-        ax2.plot(order[~kept], values[~kept], "o", mfc="white", mec=GREY, mew=1.4, ms=7)
-        ax2.set_yscale("log")
-        ax2.set_ylim(values.min() / 3, values.max() * 3)
-        ax2.set_xlabel("number")
-        ax2.set_title(f"Subspace singular values: order {record.order}")
-        fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        return fig
-
-
-def whiteness_figure(record: Any) -> Figure:
-    """Draw the autocorrelation of the residuals and their correlation with past inputs, with 95 % bands."""
-    with style():
-        test = record.whiteness
-        both = test.cross_correlation is not None
-        fig, axes = figure(8.6, 3.2, 1, 2 if both else 1, squeeze=False)
-        lag = np.arange(test.lags + 1)
-        ax = axes[0, 0]
-        _stems(ax, lag[1:], np.asarray(test.autocorrelation)[1:], test.band)
-        ax.set_title(f"Residual autocorrelation, p = {test.p_value:.2g}")
-        ax.set_xlabel("lag")
-        if both:
-            ax = axes[0, 1]
-            cross = np.asarray(test.cross_correlation)
-            worst = int(np.abs(cross).max(axis=0).argmax())
-            _stems(ax, lag, cross[:, worst], test.band)
-            ax.set_title(f"Correlation with past input, p = {test.cross_p_value:.2g}")
-            ax.set_xlabel("lag")
-        return fig
-
-
-def _stems(ax: Axes, x: Any, y: Any, band: float) -> None:
-    ax.axhspan(-band, band, color="#DCE9F5", lw=0)
-    ax.vlines(x, 0.0, y, color=BLUE, lw=1.6)
-    ax.plot(x, y, "o", color=BLUE, ms=4.5)
-    ax.axhline(0.0, color="#888888", lw=0.8)
-    limit = max(1.15 * float(np.abs(y).max()), 1.5 * band)
-    ax.set_ylim(-limit, limit)
 
 
 EXPERIMENT_FIGURES = {

@@ -31,6 +31,7 @@ def unit_circle(ax: Axes) -> None:
     ax.axhline(0.0, color="#CCCCCC", lw=0.8, zorder=0)
     ax.axvline(0.0, color="#CCCCCC", lw=0.8, zorder=0)
     ax.set_aspect("equal")
+    ax.locator_params(nbins=6)
     ax.set_xlabel("real part")
     ax.set_ylabel("imaginary part")
 
