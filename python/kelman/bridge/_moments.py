@@ -12,11 +12,15 @@ Every predictor with responses theta_i (see `LinearPredictor.markov`) then has i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kelman.bridge._data import FloatArray
 from kelman.errors import KelmanError
+
+if TYPE_CHECKING:
+    from kelman.bridge._predictor import LinearPredictor
 
 __all__: list[str] = []
 
@@ -140,3 +144,35 @@ def _window_sums(y: FloatArray, lags: int, head: FloatArray | None) -> tuple[Flo
         sums[0, :m] = h.sum(axis=0)
     width = q * (L + 1)
     return gram.reshape(width, width), sums.reshape(width), T - L
+
+
+def moments_of_model(predictor: LinearPredictor, Sigma: FloatArray, lags: int) -> Moments:
+    """Moments that the model behind a predictor implies, with white inputs of unit variance; identity where A is not stable.
+
+    With w = [e; u]: x_{t+1} = A x_t + Bw w_t, y_t = C x_t + Dw w_t, Gamma_0 = C P C' + Dw W Dw', Gamma_d = C A^{d-1} (A P C' + Bw W Dw').
+    """
+    m, p, n = predictor.m, predictor.p, predictor.n
+    q, A = m + p, predictor.A
+    width = q * (lags + 1)
+    if n and np.abs(np.linalg.eigvals(A)).max() >= 1 - 1e-8:
+        cov = np.kron(np.eye(lags + 1), np.diag([*np.diag(Sigma), *np.ones(p)]))
+        return Moments(cov, np.zeros((lags + 1, q)), 0, lags, m, p)
+    from kelman.lti import lyapunov
+
+    noise = np.zeros((q, q))
+    noise[:m, :m], noise[m:, m:] = Sigma, np.eye(p)
+    drive = np.hstack([predictor.K, predictor.B])
+    direct = np.block([[np.eye(m), predictor.D], [np.zeros((p, m)), np.eye(p)]])
+    read = np.vstack([predictor.H, np.zeros((p, n))])
+    P = lyapunov(A, drive @ noise @ drive.T) if n else np.zeros((0, 0))
+    gamma = np.empty((lags + 1, q, q))
+    gamma[0] = read @ P @ read.T + direct @ noise @ direct.T
+    carry = A @ P @ read.T + drive @ noise @ direct.T
+    for d in range(1, lags + 1):
+        gamma[d] = read @ carry
+        carry = A @ carry
+    steps = np.arange(lags + 1)
+    lag = steps[None, :] - steps[:, None]
+    blocks = np.where((lag >= 0)[:, :, None, None], gamma[np.abs(lag)], np.swapaxes(gamma[np.abs(lag)], -1, -2))
+    cov = blocks.transpose(0, 2, 1, 3).reshape(width, width)
+    return Moments((cov + cov.T) / 2, np.zeros((lags + 1, q)), 0, lags, m, p)

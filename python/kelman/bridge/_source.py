@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From what the user gave to the responses of a predictor: which network, which columns, which data, which window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kelman.bridge._behaviour import Behaviour, behaviour_of
+from kelman.bridge._data import paired_series, series_list
+from kelman.bridge._jacobian import linearised
+from kelman.bridge._layout import Layout, layout_of
+from kelman.bridge._moments import Moments, moments_of, moments_of_model
+from kelman.bridge._predictor import LinearPredictor, predictor_of_elman
+from kelman.bridge._probe import probe_series
+from kelman.bridge._split import is_foldable
+from kelman.errors import KelmanError
+from kelman.models import Elman
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kelman.bridge._data import FloatArray
+
+__all__: list[str] = []
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """The network, what its columns are, and how it is to be read."""
+
+    net: Any
+    layout: Layout
+    method: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Responses of the network's prediction, with the moments that weigh them."""
+
+    theta: FloatArray
+    constant: FloatArray
+    moments: Moments
+    direct: bool
+    exact: LinearPredictor | None
+    behaviour: Behaviour | None
+    probe: tuple[list[FloatArray], list[FloatArray]] | None
+
+
+Data = tuple[list[Any], list[Any]] | None
+
+
+def source_of(rnn: Any, inputs: Any, target: Any, method: str) -> Source:
+    """Layout and method for what was given."""
+    if isinstance(rnn, Elman):
+        changes = {name: value for name, value in (("inputs", inputs), ("target", target)) if value is not None}
+        rnn = rnn.replace(**changes) if changes else rnn
+        layout = layout_of(rnn.inputs, rnn.target, rnn.dims.inputs, rnn.dims.outputs)
+        if method == "auto":
+            method = "weights" if is_foldable(rnn) else "behaviour"
+    elif callable(rnn):
+        if method not in ("auto", "behaviour"):
+            raise KelmanError(f'method: a function has no weights; only "behaviour" can read it, got {method!r}')
+        words = ("z",) if inputs is None else tuple(inputs)
+        goal = target or ("z_next" if "z" in words else "z")
+        layout = layout_of(words, goal, len(words), max(words.count("z"), words.count("z_prev"), 1))
+        method = "behaviour"
+    else:
+        raise KelmanError(
+            f"rnn: expected an Elman network or a function from inputs to predictions, got {type(rnn).__name__}"
+        )
+    if layout.target == "state":
+        raise KelmanError(
+            "target: the outputs of this network are states; read it through kelman.to_state_space(rnn, H=...) instead"
+        )
+    return Source(rnn, layout, method)
+
+
+def data_of(layout: Layout, x: Any, z: Any, u: Any) -> Data:
+    """Measurements and inputs as lists, from z and u or out of the network's own input."""
+    if z is not None:
+        return paired_series(z, u, layout.m, layout.p if u is None or layout.p == 0 else layout.p)
+    if x is None:
+        if u is not None:
+            raise KelmanError("z: expected measurements beside u, got None")
+        return None
+    rows = series_list("x", x, layout.width)
+    ahead = 0 if layout.has("z") else 1  # z_prev at step k + 1 is z at step k
+    word = "z_prev" if ahead else "z"
+    if not layout.has(word):
+        raise KelmanError("x: has no z columns to read the measurements from; give z=")
+    zs, us = [], []
+    for row in rows:
+        T = len(row) - ahead
+        zs.append(row[ahead:, layout.columns[word]])
+        if layout.has("u"):
+            us.append(row[:T, layout.columns["u"]])
+        elif layout.has("u_prev"):
+            shifted = row[1:, layout.columns["u_prev"]]
+            us.append(shifted[:T])
+            zs[-1] = zs[-1][: len(us[-1])]
+        else:
+            us.append(np.zeros((T, 0)))
+    return zs, us
+
+
+def _window(theta_of: Callable[[int], FloatArray], q: int, data: Data, lags: int | None) -> int:
+    """Lags until the responses have died away, within what the record allows."""
+    longest = max(len(z) for z in data[0]) if data else None
+    limit = int(np.clip(1500 // q, 20, 1000))
+    if longest is not None:
+        if longest < 16:
+            raise KelmanError(f"z: expected at least 16 steps in the longest series, got {longest}")
+        limit = min(limit, longest // 4)
+    if lags is not None:
+        if longest is not None and lags > longest // 2:
+            raise KelmanError(f"lags: expected at most half the length of the longest series ({longest}), got {lags}")
+        return lags
+    energy = np.square(theta_of(limit)).sum(axis=(1, 2))
+    total = energy.sum()
+    count = sum(len(z) for z in data[0]) if data else 0
+    allowed = total * (0.01 / count if count else 1e-14)
+    tail = np.cumsum(energy[::-1])[::-1]
+    enough = np.flatnonzero(tail <= max(allowed, 1e-300))
+    return int(np.clip(enough[0] if len(enough) else limit, min(20, limit), limit))
+
+
+def responses_of(source: Source, data: Data, probe: Any, lags: int | None, rng: np.random.Generator) -> Reading:
+    """Responses by the weights (or Jacobians), or by behaviour."""
+    layout, net = source.layout, source.net
+    q = layout.m + layout.p
+    direct = layout.p > 0 and layout.target == "z" and layout.has("u")
+    if source.method == "behaviour":
+        zs, us = data or (None, None)
+        probe_z, probe_u = probe_series(probe, zs, us, layout.m, layout.p, rng)
+        shortest = min(len(z) for z in probe_z)
+        window = lags if lags is not None else int(min(50, max(shortest // 4, 1)))
+        if data and window > max(len(z) for z in data[0]) // 3:
+            window = max(max(len(z) for z in data[0]) // 3, 1)
+        read = behaviour_of(net, layout, probe_z, probe_u, window, direct)
+        moments = moments_of(*data, window) if data else _as_record(read.moments, probe_z, probe_u, window)
+        return Reading(read.theta, read.constant, moments, direct, None, read, (probe_z, probe_u))
+    if source.method != "weights":
+        zs, us = data or ([np.zeros((1, layout.m))], [np.zeros((1, layout.p))])
+        if data is None and source.method == "average_jacobian":
+            raise KelmanError('z: method="average_jacobian" averages along data; give z= (and u=)')
+        net = linearised(net, layout, zs, us, source.method)
+    exact, _ = predictor_of_elman(net)
+    window = _window(exact.markov, q, data, lags)
+    moments = moments_of(*data, window) if data else moments_of_model(exact, np.eye(layout.m), window)
+    if source.method != "weights":
+        theta = exact.markov(window)
+        flat = moments.flatten(theta, direct)
+        constant = moments.mean[0, : layout.m] - flat @ moments.mean.ravel()[moments.columns(direct)]
+        return Reading(theta, constant, moments, direct, exact, None, None)
+    return Reading(exact.markov(window), exact.constant(window), moments, direct, exact, None, None)
+
+
+def _as_record(moments: Moments, zs: list[FloatArray], us: list[FloatArray], lags: int) -> Moments:
+    """Moments of the probe itself, with z (not the predictions) at lag 0; its length is no sample size of the training data."""
+    plain = moments_of(zs, us, lags)
+    return Moments(plain.cov, plain.mean, 0, lags, moments.m, moments.p)
