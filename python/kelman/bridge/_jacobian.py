@@ -28,7 +28,7 @@ def linearised(rnn: Elman, layout: Layout, zs: list[FloatArray], us: list[FloatA
     if layout.target == "state":
         raise KelmanError("target: a Jacobian read-out needs a network that predicts z, not states")
     if kind == "jacobian":
-        h, x = _fixed_point(rnn, layout, zs, us)
+        h, x = _fixed_point(rnn, layout, us)
         slope_h, slope_y = _slopes(rnn, h[None], x[None])
         level_h, level_y = slope_h[0], slope_y[0]
     else:
@@ -79,9 +79,7 @@ def _slopes(rnn: Elman, before: FloatArray, x: FloatArray) -> tuple[FloatArray, 
     return hidden.derivative(a), output.derivative(o)
 
 
-def _fixed_point(
-    rnn: Elman, layout: Layout, zs: list[FloatArray], us: list[FloatArray]
-) -> tuple[FloatArray, FloatArray]:
+def _fixed_point(rnn: Elman, layout: Layout, us: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
     """Fixed point of the free-running map with the mean input, by Newton from the end of a free run; with its network input."""
     if rnn.D is not None and (layout.part(rnn.D, "z").any() or layout.part(rnn.D, "z_prev").any()):
         raise KelmanError('rnn: a fixed point with a direct term on z is not supported; use method="behaviour"')

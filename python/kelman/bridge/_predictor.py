@@ -99,6 +99,14 @@ class LinearPredictor:
         return shifted
 
 
+def rested(p: LinearPredictor) -> LinearPredictor:
+    """The same predictor started at the mean state of its model, where A is stable; at zero otherwise."""
+    start = np.zeros(p.n)
+    if p.b.any() and np.abs(np.linalg.eigvals(p.A)).max(initial=0.0) < 1 - 1e-8:
+        start = np.linalg.solve(np.eye(p.n) - p.A, p.b)
+    return LinearPredictor(p.F, p.K, p.G, p.H, p.D, p.f, p.c, start)
+
+
 def constant_model(model: Any, who: str) -> StateSpace:
     """The model itself when it is a StateSpace whose matrices change neither in time nor between series."""
     if not isinstance(model, StateSpace):

@@ -14,7 +14,7 @@ from kelman.bridge._data import real_array
 from kelman.bridge._dynamics import Dynamics
 from kelman.bridge._flags import flags_of
 from kelman.bridge._order import check_order, choose, realisation_of
-from kelman.bridge._predictor import LinearPredictor, constant_model
+from kelman.bridge._predictor import LinearPredictor, constant_model, rested
 from kelman.bridge._project import (
     Realisation,
     gauss_newton,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kelman.bridge._data import FloatArray
-    from kelman.bridge._layout import Layout
     from kelman.bridge._moments import Moments
     from kelman.bridge._project import Metric
 
@@ -191,7 +190,7 @@ def _finish(
     if reading.behaviour is not None:
         whole = float(np.trace(np.linalg.solve(scale, reading.behaviour.output_cov)))
         r2 = 1.0 - rest / whole if whole > 0 else 1.0
-    model = _model(predictor, np.eye(m) if noise is None else noise, layout)
+    model = _model(predictor, np.eye(m) if noise is None else noise, source.lag_zero)
     recurrent = np.zeros(0, dtype=complex)
     if isinstance(source.net, Elman):
         recurrent = _sorted(np.linalg.eigvals(np.asarray(source.net.U, dtype=np.float64)))
@@ -239,10 +238,11 @@ def _innovation(Sigma: Any, moments: Moments, reading: Reading) -> FloatArray:
 
 
 def _with_offset(fit: Realisation, constant: FloatArray, m: int) -> LinearPredictor:
-    """Predictor with its offset in c; started at zero."""
+    """Predictor with its offset in c; started at rest."""
     q, p = fit.KG.shape[1], fit.D.shape[1]
     K, G = fit.KG[:, : q - p], fit.KG[:, q - p :]
-    return LinearPredictor(fit.F, K, G, fit.H, fit.D, np.zeros(fit.n), np.broadcast_to(constant, (m,)), np.zeros(fit.n))
+    none = np.zeros(fit.n)
+    return rested(LinearPredictor(fit.F, K, G, fit.H, fit.D, none, np.broadcast_to(constant, (m,)), none))
 
 
 def _poles(system: Realisation, metric: Metric, reading: Reading, bars: bool) -> tuple[FloatArray, FloatArray]:
@@ -267,10 +267,9 @@ def _sorted(values: FloatArray) -> FloatArray:
     return values[np.lexsort((-values.imag, -np.round(np.abs(values), 12)))]
 
 
-def _model(predictor: LinearPredictor, Sigma: FloatArray, layout: Layout) -> StateSpace:
+def _model(predictor: LinearPredictor, Sigma: FloatArray, lag_zero: bool) -> StateSpace:
     """Innovation form; with ``input_lag`` 0 for a network that reads u_k beside z_{k-1}, where A can be inverted."""
     model = model_of_predictor(predictor, Sigma, start=False)
-    lag_zero = layout.target == "z" and layout.has("u") and predictor.D.any()
     if lag_zero and predictor.n and np.linalg.cond(predictor.A) < 1e8:
         return unshifted(model)
     return model

@@ -35,6 +35,13 @@ class Source:
     layout: Layout
     method: str
 
+    @property
+    def lag_zero(self) -> bool:
+        """Say if the state takes u_k in at once, as in models with ``input_lag`` 0."""
+        return (
+            isinstance(self.net, Elman) and self.layout.target == "z" and bool(self.layout.part(self.net.W, "u").any())
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
@@ -81,7 +88,7 @@ def source_of(rnn: Any, inputs: Any, target: Any, method: str) -> Source:
 def data_of(layout: Layout, x: Any, z: Any, u: Any) -> Data:
     """Measurements and inputs as lists, from z and u or out of the network's own input."""
     if z is not None:
-        return paired_series(z, u, layout.m, layout.p if u is None or layout.p == 0 else layout.p)
+        return paired_series(z, u, layout.m, layout.p)
     if x is None:
         if u is not None:
             raise KelmanError("z: expected measurements beside u, got None")
@@ -106,7 +113,7 @@ def data_of(layout: Layout, x: Any, z: Any, u: Any) -> Data:
     return zs, us
 
 
-def _window(theta_of: Callable[[int], FloatArray], q: int, data: Data, lags: int | None) -> int:
+def window_of(theta_of: Callable[[int], FloatArray], q: int, data: Data, lags: int | None) -> int:
     """Lags until the responses have died away, within what the record allows."""
     longest = max(len(z) for z in data[0]) if data else None
     limit = int(np.clip(1500 // q, 20, 1000))
@@ -148,7 +155,7 @@ def responses_of(source: Source, data: Data, probe: Any, lags: int | None, rng: 
             raise KelmanError('z: method="average_jacobian" averages along data; give z= (and u=)')
         net = linearised(net, layout, zs, us, source.method)
     exact, _ = predictor_of_elman(net)
-    window = _window(exact.markov, q, data, lags)
+    window = window_of(exact.markov, q, data, lags)
     moments = moments_of(*data, window) if data else moments_of_model(exact, np.eye(layout.m), window)
     if source.method != "weights":
         theta = exact.markov(window)
