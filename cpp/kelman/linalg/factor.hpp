@@ -6,6 +6,7 @@
 // Reference: Golub & Van Loan, Matrix Computations, 4th ed., 5.1 and 5.4.2.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "kelman/linalg/vector.hpp"
@@ -26,10 +27,25 @@ void reflect_columns(Index n, Index first, Index d, const Scalar* u, Scalar* V, 
   }
 }
 
-/// Removes from V the direction that a measurement determined: V becomes V Θ₂, where [a/|a|, Θ₂] is orthogonal.
-/// `a` = V'h (d) is destroyed. V has d-1 columns afterwards.                                (n×d) -> (n×(d-1))
+/// Rows whose length fell to what rounding leaves of `before` (n) become zero: such a state is diffuse no more, and
+/// what is left of its row would look like a direction of its own.
 template <Real Scalar>
-void remove_direction(Index n, Index d, Scalar* a, Scalar* V, Index ldv) {
+void snap_rows(Index n, Index d, const Scalar* before, Scalar* V, Index ldv) {
+  for (Index i = 0; i < n; ++i) {
+    Scalar* const row = V + i * ldv;
+    if (std::sqrt(dot(d, row, row)) <= Precision<Scalar>::diffuse * before[i]) {
+      std::fill_n(row, d, Scalar(0));
+    }
+  }
+}
+
+/// Removes from V the direction that a measurement determined: V becomes V Θ₂, where [a/|a|, Θ₂] is orthogonal.
+/// `a` = V'h (d) is destroyed; `before` (n) is scratch. V has d-1 columns afterwards.       (n×d) -> (n×(d-1))
+template <Real Scalar>
+void remove_direction(Index n, Index d, Scalar* a, Scalar* before, Scalar* V, Index ldv) {
+  for (Index i = 0; i < n; ++i) {
+    before[i] = std::sqrt(dot(d, V + i * ldv, V + i * ldv));
+  }
   // u = a ± |a| e₁: the reflection takes a to ∓|a| e₁, so that the first column of V Θ is ∓V a/|a|
   a[0] += std::copysign(std::sqrt(dot(d, a, a)), a[0]);
   reflect_columns(n, Index(0), d, a, V, ldv);
@@ -39,6 +55,7 @@ void remove_direction(Index n, Index d, Scalar* a, Scalar* V, Index ldv) {
       row[j] = row[j + 1];
     }
   }
+  snap_rows(n, d - 1, before, V, ldv);
 }
 
 /// Drops columns that carry nothing, after a singular transition. `scale[i]` (n) is the size of the terms of which row

@@ -179,6 +179,7 @@ class Univariate {
     }
     linalg::multiply(n_, n_, rank_, A, n_, V_, columns_, work2_, columns_);
     linalg::copy_block(n_, rank_, work2_, columns_, V_, columns_);
+    linalg::snap_rows(n_, rank_, scale_, V_, columns_);
     rank_ = linalg::compress(n_, rank_, scale_, V_, columns_, work3_, a_);
   }
 
@@ -303,7 +304,7 @@ class Univariate {
     }
     // P <- P + K₀K₀' f - K₀M' - M K₀'                                     (s×s)
     linalg::update_two(slot.head->size, f, K, M_, P_, s_);
-    linalg::remove_direction(n_, rank_, a_, V_, columns_);
+    linalg::remove_direction(n_, rank_, a_, scale_, V_, columns_);
     --rank_;
     slot.use[e] = Use::diffuse;
     slot.variance[e] = F;
