@@ -106,8 +106,8 @@ def backend_name(backend: str | None = None) -> str:
     if name is None:
         source = "KELMAN_BACKEND"
         name = os.environ.get("KELMAN_BACKEND", "").strip() or "core"
-    if name not in BACKENDS:
-        raise BackendError(f"{source}: expected one of {', '.join(map(repr, BACKENDS))}, got {name!r}")
+    if not isinstance(name, str) or name not in BACKENDS:
+        raise BackendError(f"{source}: expected one of {', '.join(map(repr, BACKENDS))}, got {name!r:.60}")
     return name
 
 

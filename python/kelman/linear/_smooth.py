@@ -158,8 +158,8 @@ def smooth(
     [0.625 0.5   0.625] [0.25 0.25]
     """
     require_model(model, "smooth")
-    if lag not in (None, 0, 1) or isinstance(lag, bool):
-        raise KelmanError(f"lag: expected None, 0 or 1 (keep Cov(x_k, x_k-1 | all)), got {lag!r}")
+    if lag is not None and not (isinstance(lag, (int, np.integer)) and not isinstance(lag, bool) and lag in (0, 1)):
+        raise KelmanError(f"lag: expected None, 0 or 1 (keep Cov(x_k, x_k-1 | all)), got {lag!r:.60}")
     one_of(on_error, "on_error", ON_ERROR)
     count = thread_count(threads)
     kernels = _registry.backend("linear", backend)

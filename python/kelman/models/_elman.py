@@ -259,7 +259,7 @@ def _input_words(words: Any, n_inputs: int) -> tuple[str, ...] | None:
         raise KelmanError(f"inputs: expected a tuple of words, one per input column, got {describe(words)}")
     result = tuple(words)
     for word in result:
-        if word not in _INPUT_WORDS:
+        if not isinstance(word, str) or word not in _INPUT_WORDS:
             raise KelmanError(f"inputs: expected words out of {', '.join(map(repr, _INPUT_WORDS))}, got {word!r}")
     if len(result) != n_inputs:
         raise KelmanError(f"inputs: expected {n_inputs} words, one per column of W, got {len(result)}: {result}")

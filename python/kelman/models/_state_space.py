@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from .._arrays import as_floats, common_dtype, converted, frozen, one_of, require_finite
+from .._arrays import as_floats, common_dtype, converted, describe, frozen, one_of, require_finite
 from ..errors import KelmanError, ModelTypeError
 from ._describe import printed, warn_if_unlikely
 from ._meaning import COVARIANCES, START, SYSTEM, Dims, covariance, joint_noise, measure, start_kind
@@ -275,7 +275,10 @@ class StateSpace(Views):
         >>> kelman.StateSpace.stack([a, b]).Q.shape
         (2, 1, 1, 1)
         """
-        models = list(models)
+        try:
+            models = list(models)
+        except TypeError:
+            raise ModelTypeError(f"models: expected a list of StateSpace, got {describe(models)}") from None
         if not models:
             raise KelmanError("models: the list is empty")
         for i, model in enumerate(models):

@@ -153,7 +153,10 @@ def as_lengths(lengths: Any, ragged: Array | None, series: int, steps: int) -> A
         return ragged
     if ragged is not None:
         raise KelmanError("lengths: a list of series has its own lengths; leave the argument out")
-    array = np.asarray(lengths)
+    try:
+        array = np.asarray(lengths)
+    except ValueError:
+        raise KelmanError(f"lengths: expected {series} whole numbers, one per series, got a ragged list") from None
     if array.dtype.kind not in "iu" or array.shape != (series,):
         raise KelmanError(
             f"lengths: expected {series} whole numbers, one per series, got dtype {array.dtype} and shape {array.shape}"
