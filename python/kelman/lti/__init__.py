@@ -7,6 +7,7 @@ from kelman.lti._balance import (
     balanced_truncation as balanced_truncation,
     hankel_singular_values as hankel_singular_values,
 )
+from kelman.lti._derivatives import pole_covariance as pole_covariance, pole_derivatives as pole_derivatives
 from kelman.lti._discretize import Discrete as Discrete, discretize as discretize
 from kelman.lti._lyapunov import gramians as gramians, lyapunov as lyapunov
 from kelman.lti._markov import (
@@ -46,6 +47,8 @@ __all__ = [
     "lyapunov",
     "markov",
     "match_poles",
+    "pole_covariance",
+    "pole_derivatives",
     "pole_stats",
     "poles",
     "spectral_radius",

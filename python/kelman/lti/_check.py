@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from kelman._arrays import as_count, as_floats
 from kelman.errors import KelmanError
 
-FloatArray = NDArray[np.float64]
+FloatArray = NDArray[Any]  # always float64 here; numpy's own annotations are wider
 
 
 def real_array(name: str, value: ArrayLike) -> FloatArray:

@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verb `fit`: from data to a linear model in innovation form."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kelman._arrays import as_count, one_of
+from kelman.errors import KelmanError, ModelWarning, NumericalWarning
+from kelman.identify import _pem, _subspace, _uncertainty
+from kelman.identify._data import read
+from kelman.identify._predictor import Predictor, Records, free_parameters, gauge, predictor
+from kelman.identify._result import Fit
+from kelman.lti import poles, spectral_radius
+from kelman.models import StateSpace
+
+if TYPE_CHECKING:
+    from kelman.identify._data import Data
+    from kelman.lti._check import FloatArray
+
+_METHODS = ("auto", "subspace", "pem")
+_LATER = ("em", "mle", "hmc", "gibbs")
+_WEIGHTINGS = ("cca", "n4sid", "moesp")
+_MEAN_MATTERS = 0.1
+
+
+def fit(
+    z: Any,
+    u: Any = None,
+    *,
+    n_states: int | None = None,
+    method: str = "auto",
+    weighting: str = "cca",
+    block_rows: int | None = None,
+    offset: bool | str = "auto",
+    direct: bool = True,
+    x1: str = "auto",
+    max_iter: int = 100,
+    tol: float = 1e-8,
+) -> Fit:
+    r"""Fit a linear state-space model in innovation form.
+
+    .. math:: x_{k+1} = A x_k + B u_k + b + K e_k, \qquad z_k = H x_k + D u_k + c + e_k
+
+    Parameters
+    ----------
+    z : array_like, shape (T,), (T, m) or (N, T, m), or a list of series
+        Measurements. Two dimensions are always (T, m). Every value must be there: cut a record with gaps and give the pieces as a list.
+    u : array_like, the same shape with p in place of m, optional
+        Inputs; one series of inputs serves all series of z of its length.
+    n_states : int, optional
+        Number of states. When left out it is chosen by BIC over the subspace estimates of all orders whose canonical correlation exceeds
+        what noise alone would show (see Notes).
+    method : {"auto", "subspace", "pem"}
+        "subspace": one decomposition, no iteration. "pem": the prediction-error method (maximum likelihood of the steady-state predictor)
+        from the subspace estimate. "auto" is "pem".
+    weighting : {"cca", "n4sid", "moesp"}
+        Weighting of the subspace method: canonical variates (efficient), N4SID, or PO-MOESP.
+    block_rows : int, optional
+        Block rows s of past and of future; 2.5 log T when left out.
+    offset : bool or "auto"
+        Whether to estimate a constant level of z. "auto" does if the mean of some component of z exceeds a tenth of its standard deviation.
+    direct : bool, default True
+        Whether to estimate D, the effect of u_k on z_k in the same step. Models written x_k = A x_{k-1} + B u_k have one.
+    x1 : {"auto", "estimate", "zero"}
+        The state at the first measurement of each series: "estimate" fits it freely, which invites a slow mode that explains nothing but the
+        start; "auto" holds it towards zero by the spread that the model's own states have; "zero" leaves it there.
+    max_iter : int, default 100
+        Largest number of iterations of "pem".
+    tol : float, default 1e-8
+        "pem" stops when the expected decrease of minus twice the log-likelihood is smaller.
+
+    Returns
+    -------
+    Fit
+        ``.model`` (a `StateSpace`), ``.K``, ``.Sigma``, ``.poles`` with ``.pole_covariance``, ``.singular_values``, ``.summary()``, ...
+
+    Warns
+    -----
+    NumericalWarning
+        If "pem" does not converge; the best point found is returned.
+    ModelWarning
+        If u does not excite the system enough to tell its effects apart.
+
+    Notes
+    -----
+    The predictor A - K H is always stable: where regression gives an unstable one, K comes from the Riccati equation of the residual
+    covariances. Data are centred (with an offset) and scaled for the computation and the result is scaled back; with an offset, singular
+    values are those of the centred data. "moesp" and "n4sid" singular values are in the units of z.
+
+    W. E. Larimore, Proc. CDC 1990; P. Van Overschee & B. De Moor, Automatica 30 (1994) 75; M. Verhaegen, Automatica 30 (1994) 61; L. Ljung,
+    System Identification, 2nd ed. 1999.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kelman
+    >>> data = kelman.datasets.hairdryer()
+    >>> found = kelman.fit(data.z, data.u, n_states=4, method="subspace", weighting="moesp", block_rows=15, offset=False)
+    >>> print(np.round(found.singular_values[:6], 4))
+    [69.8841 14.9963  3.6675  1.9677  0.3     0.2078]
+    """
+    plan = _Plan(method, weighting, block_rows, offset, direct, x1, n_states, max_iter, tol)
+    return _run(read(z, u), plan)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The options, checked."""
+
+    method: str
+    weighting: str
+    block_rows: int | None
+    offset: bool | str
+    direct: bool
+    x1: str
+    n_states: int | None
+    max_iter: int
+    tol: Any
+
+    def __post_init__(self) -> None:
+        if self.method in _LATER:
+            raise KelmanError(
+                f"method: {self.method!r} is not in this version; there are {', '.join(map(repr, _METHODS))}"
+            )
+        one_of(self.method, "method", _METHODS)
+        one_of(self.weighting, "weighting", _WEIGHTINGS)
+        one_of(self.x1, "x1", ("auto", "estimate", "zero"))
+        if self.n_states is not None:
+            as_count(self.n_states, "n_states")
+        if self.block_rows is not None:
+            as_count(self.block_rows, "block_rows", least=2)
+        as_count(self.max_iter, "max_iter")
+        if not isinstance(self.offset, (bool, np.bool_)) and self.offset != "auto":
+            raise KelmanError(f"offset: expected True, False or 'auto', got {self.offset!r:.60}")
+        if not isinstance(self.direct, (bool, np.bool_)):
+            raise KelmanError(f"direct: expected True or False, got {self.direct!r:.60}")
+        if (
+            isinstance(self.tol, bool)
+            or not isinstance(self.tol, (int, float, np.number))
+            or not 0 <= self.tol < np.inf
+        ):
+            raise KelmanError(f"tol: expected a number >= 0, got {self.tol!r:.60}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Standard:
+    """The data, centred and scaled, and how to go back."""
+
+    data: Data
+    mean_z: FloatArray
+    scale_z: FloatArray
+    mean_u: FloatArray
+    scale_u: FloatArray
+    offset: bool
+
+
+def _standardise(data: Data, offset: bool | str) -> _Standard:
+    mean_z, mean_u = data.mean()
+    std_z, std_u = data.std()
+    for j, (mean, std) in enumerate(zip(mean_z, std_z, strict=True)):
+        if not std > 1e-12 * max(abs(mean), 1e-300):
+            raise KelmanError(f"z: component {j} is constant ({mean:.6g}); there are no dynamics to fit in it")
+    wanted = bool((np.abs(mean_z) > _MEAN_MATTERS * std_z).any()) if offset == "auto" else bool(offset)
+    if wanted:
+        center_z, center_u, scale_z, scale_u = mean_z, mean_u, std_z, std_u
+    else:
+        center_z, center_u = np.zeros_like(mean_z), np.zeros_like(mean_u)
+        scale_z, scale_u = np.hypot(mean_z, std_z), np.hypot(mean_u, std_u)
+    scale_u = np.where(scale_u > 0, scale_u, 1.0)
+    return _Standard(data.affine(center_z, scale_z, center_u, scale_u), center_z, scale_z, center_u, scale_u, wanted)
+
+
+def _run(data: Data, plan: _Plan) -> Fit:
+    standard = _standardise(data, plan.offset)
+    work = standard.data
+    rows = plan.block_rows or _subspace.default_block_rows(work, plan.n_states)
+    # Scaling by one number per channel leaves "cca" alone; the other weightings are defined in the units of the data.
+    units = work if plan.weighting == "cca" else _in_units(standard)
+    factor = _subspace.lq_factor(units, rows)
+    _warn_if_unexciting(factor)
+    space = _subspace.decompose(factor, plan.weighting)
+    canonical = space if plan.weighting == "cca" else _subspace.decompose(factor, "cca")
+    order = plan.n_states if plan.n_states is not None else _select(work, units, factor, space, canonical, plan)
+    _check_order(order, space, rows, work.m)
+    direct = plan.direct and work.p > 0
+    found = _subspace.realise(factor, space, order, plan.weighting, direct)
+    start = _standard_predictor(found, standard, in_units=units is not work)
+    records = Records(work)
+    free = free_parameters(order, work.m, work.p, offset=standard.offset, direct=direct, x1=plan.x1)
+    Sigma = records.covariance(records.errors(start))
+    if work.p or standard.offset or plan.x1 != "zero":
+        few = free_parameters(order, work.m, work.p, offset=standard.offset, direct=direct, x1=plan.x1, model=False)
+        refit, refit_Sigma = _pem.linear_refit(records, start, Sigma, few)
+        if _pem.objective(refit_Sigma, records.total) <= _pem.objective(Sigma, records.total):
+            start, Sigma = refit, refit_Sigma
+    if plan.method == "subspace":
+        solution = _pem.Solution(start, Sigma, (), True, "subspace estimate")
+    else:
+        solution = _pem.minimise(records, start, free, plan.max_iter, plan.tol)
+        if not solution.converged:
+            warnings.warn(f"fit: {solution.message}; the best point is returned", NumericalWarning, stacklevel=3)
+    return _report(records, solution, standard, plan, free, found, space.singular_values, rows)
+
+
+def _in_units(standard: _Standard) -> Data:
+    """The data centred but not scaled."""
+    one_z, one_u = np.zeros_like(standard.mean_z), np.zeros_like(standard.mean_u)
+    return standard.data.affine(one_z, 1 / standard.scale_z, one_u, 1 / standard.scale_u)
+
+
+def _standard_predictor(found: _subspace.Realised, standard: _Standard, *, in_units: bool) -> Predictor:
+    """Predictor of the standardised data; the first states are zero."""
+    n, m = found.K.shape
+    scale_z = standard.scale_z if in_units else np.ones(m)
+    scale_u = standard.scale_u if in_units else np.ones(found.B.shape[1])
+    H, K = found.H / scale_z[:, None], found.K * scale_z
+    B, D = found.B * scale_u, found.D * scale_u / scale_z[:, None]
+    return predictor(found.A, B, H, D, K, np.zeros(n), np.zeros(m), np.zeros((n, len(standard.data.lengths))))
+
+
+def _warn_if_unexciting(factor: _subspace.Factor) -> None:
+    edge = factor.rows * factor.p
+    if not edge:
+        return
+    values = np.linalg.svd(factor.L[:edge, :edge], compute_uv=False)
+    if values[-1] < 1e-7 * values[0]:
+        order = int(np.count_nonzero(values > 1e-7 * values[0]))
+        warnings.warn(
+            f"u: not persistently exciting enough ({order} of {edge} directions of {factor.rows} steps are excited): "
+            "effects of the inputs are not all determined by these data",
+            ModelWarning,
+            stacklevel=5,
+        )
+
+
+def _check_order(order: int, space: _subspace.Subspace, rows: int, m: int) -> None:
+    limit = min(len(space.state_map), (rows - 1) * m)
+    if order > limit:
+        raise KelmanError(
+            f"n_states: {rows} block rows of {m} measured values can show at most {limit} states in these data, got {order}; "
+            "raise block_rows or lower n_states"
+        )
+
+
+def _select(
+    work: Data,
+    units: Data,
+    factor: _subspace.Factor,
+    space: _subspace.Subspace,
+    canonical: _subspace.Subspace,
+    plan: _Plan,
+) -> int:
+    """BIC of the subspace models of rising order, among those that stand out of the noise."""
+    limit = min(_subspace.above_noise(factor, canonical), len(space.state_map), (factor.rows - 1) * factor.m)
+    records, direct = Records(units), plan.direct and work.p > 0
+    best, score, since = 1, np.inf, 0
+    for n in range(1, max(limit, 1) + 1):
+        found = _subspace.realise(factor, space, n, plan.weighting, direct)
+        N = len(work.lengths)
+        model = predictor(found.A, found.B, found.H, found.D, found.K, np.zeros(n), np.zeros(work.m), np.zeros((n, N)))
+        if not spectral_radius(model.F) < 1:
+            continue
+        Sigma = records.covariance(records.errors(model))
+        count = n * (2 * work.m + work.p)
+        value = _pem.objective(Sigma, records.total) + count * np.log(records.total)
+        since += 1
+        if value < score:
+            best, score, since = n, value, 0
+        if since >= 4:
+            break
+    return best
+
+
+def _report(
+    records: Records,
+    solution: _pem.Solution,
+    standard: _Standard,
+    plan: _Plan,
+    free: Any,
+    found: _subspace.Realised,
+    singular_values: FloatArray,
+    rows: int,
+) -> Fit:
+    old = solution.model
+    n, m, p = old.n, records.data.m, records.data.p
+    system = solution.system
+    if system is None:
+        precision, Sigma = _pem.first_state_precision(records, old, free), _pem.floored(solution.Sigma)
+        normal = records.normal_equations(old, records.errors(old), Sigma, free, precision)
+        system = _pem.Reduced(normal, gauge(old, free))
+    half = system.vectors / np.sqrt(system.values) / system.scale[:, None]
+    to_new, to_old = _uncertainty.canonical_frame(old)
+    frame = _uncertainty.Frame(standard.mean_z, standard.scale_z, standard.mean_u, standard.scale_u, to_new, to_old)
+    new = frame.model(old)
+    factor = frame.factor(half, free, n, m, p)
+    scale = standard.scale_z
+    Sigma = solution.Sigma * np.outer(scale, scale)
+    total = records.total
+    logdet = _pem.objective(solution.Sigma, total) / total + 2 * float(np.log(scale).sum())
+    loglik = -0.5 * total * (m * float(np.log(2 * np.pi)) + logdet + m)
+    new = _level_in_c(new) if standard.offset else new
+    model = StateSpace.from_shifted(
+        new.A,
+        new.H,
+        _symmetric(new.K @ Sigma @ new.K.T),
+        _symmetric(Sigma),
+        B=new.B if p else None,
+        D=new.D if p and plan.direct else None,
+        b=new.b if standard.offset and np.any(new.b) else None,
+        c=new.c if standard.offset else None,
+        S=new.K @ Sigma,
+    )
+    return Fit(
+        model=model,
+        method="subspace" if plan.method == "subspace" else "pem",
+        order=n,
+        K=new.K.copy(),
+        Sigma=_symmetric(Sigma),
+        x1=new.x1[:, 0].copy() if new.x1.shape[1] == 1 else np.ascontiguousarray(new.x1.T),
+        loglik=loglik,
+        nobs=total,
+        history=solution.history,
+        converged=solution.converged,
+        message=solution.message,
+        singular_values=singular_values,
+        block_rows=rows,
+        weighting=plan.weighting,
+        noise=(found.Q, found.R, found.S),
+        poles=poles(new.A),
+        pole_covariance=_uncertainty.poles_covariance(new, factor),
+        rank=system.rank,
+        _predictor=new,
+        _factor=factor,
+    )
+
+
+def _symmetric(array: FloatArray) -> FloatArray:
+    return (array + array.T) / 2
+
+
+def _level_in_c(model: Predictor) -> Predictor:
+    """Shift the state so that b = 0 where A has no pole near one: x = x' + d with d = (I - A)^-1 b."""
+    away = np.eye(model.n) - model.A
+    if np.linalg.cond(away) > 1e10:
+        return model
+    d = np.linalg.solve(away, model.b)
+    theta2 = model.theta2.copy()
+    theta2[:, -1] += model.H @ d
+    theta1 = model.theta1.copy()
+    theta1[:, -1] = -model.K @ theta2[:, -1]
+    return Predictor(theta1, theta2, model.x1 - d[:, None])

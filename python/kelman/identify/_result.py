@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The result of a fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kelman import _registry
+from kelman.errors import KelmanError
+from kelman.identify._uncertainty import delta
+from kelman.lti import markov, pole_stats, poles, spectral_radius
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kelman.identify._pem import Iteration
+    from kelman.identify._predictor import Predictor
+    from kelman.lti._check import FloatArray
+    from kelman.lti._poles import ComplexArray
+    from kelman.models import StateSpace
+
+
+@dataclass(frozen=True, eq=False)
+class PoleEllipses:
+    """Confidence regions of poles in the complex plane.
+
+    Attributes
+    ----------
+    center : ndarray of complex, shape (n,)
+    axes : ndarray, shape (n, 2)
+        Half-lengths of the two axes, the longer first; the second is zero for a real pole (an interval).
+    angle : ndarray, shape (n,)
+        Angle of the longer axis against the real axis, in radians.
+    level : float
+        Probability that each one covers its pole, for many samples.
+    """
+
+    center: ComplexArray
+    axes: FloatArray
+    angle: FloatArray
+    level: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted model in innovation form.
+
+    Attributes
+    ----------
+    model : StateSpace
+        x_{k+1} = A x_k + B u_k + b + K e_k, z_k = H x_k + D u_k + c + e_k, as a `StateSpace` with Q = K Sigma K', R = Sigma,
+        S = K Sigma (``from_shifted``, so ``input_lag`` is 1), in the balanced basis of its predictor.
+    method : str
+        "subspace" or "pem".
+    order : int
+        Number of states n.
+    K : ndarray, shape (n, m)
+        Predictor gain.
+    Sigma : ndarray, shape (m, m)
+        Covariance of the one-step prediction errors.
+    x1 : ndarray, shape (n,) or (N, n)
+        Estimated state at the first measurement.
+    loglik : float
+        Gaussian log-likelihood of the steady-state one-step prediction errors.
+    nobs : int
+        Number of measured time steps.
+    history : tuple
+        One record for each iteration (empty for a subspace fit).
+    converged : bool
+        Whether the iteration reached its tolerance; if not, the best point found is kept.
+    message : str
+        How it ended.
+    singular_values : ndarray
+        Those of the subspace method under its weighting: the order shows as a gap.
+    block_rows : int
+        Block rows used.
+    weighting : str
+        Weighting used.
+    noise : tuple of ndarray
+        Subspace residual covariances (Q, R, S) of state and measurement, before they became K and Sigma; in the basis of ``model``.
+    poles : ndarray of complex, shape (n,)
+        Eigenvalues of A, slowest first.
+    pole_covariance : ndarray, shape (n, 2, 2)
+        Covariance of (real, imaginary) part of each pole: the inverse Fisher information at the estimate. A subspace fit with
+        weights "cca" attains it when there are many samples; for the other weightings it is a lower bound.
+    rank : int
+        Number of identifiable directions among the parameters.
+    """
+
+    model: StateSpace
+    method: str
+    order: int
+    K: FloatArray
+    Sigma: FloatArray
+    x1: FloatArray
+    loglik: float
+    nobs: int
+    history: tuple[Iteration, ...]
+    converged: bool
+    message: str
+    singular_values: FloatArray
+    block_rows: int
+    weighting: str
+    noise: tuple[FloatArray, FloatArray, FloatArray]
+    poles: ComplexArray
+    pole_covariance: FloatArray
+    rank: int
+    _predictor: Predictor = field(repr=False)
+    _factor: FloatArray = field(repr=False)
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariance of the free parameters (F, K, B - K D, b - K c) and (H, D, c), each block in row order.
+
+        F = A - K H. A change of basis leaves the likelihood alone, so the information is singular: this is its pseudo-inverse, which is only
+        of use for quantities that do not depend on the basis (see `delta_method`).
+        """
+        return self._factor @ self._factor.T
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, -2 loglik + 2 (identifiable parameters)."""
+        return -2 * self.loglik + 2 * self._count()
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, -2 loglik + log(nobs) (identifiable parameters)."""
+        return -2 * self.loglik + float(np.log(self.nobs)) * self._count()
+
+    def _count(self) -> int:
+        m = len(self.Sigma)
+        return self.rank + m * (m + 1) // 2
+
+    def delta_method(self, function: Callable[[Any], FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """Value and covariance of any smooth function of the model that does not depend on the basis.
+
+        Parameters
+        ----------
+        function : callable
+            Takes an object with the attributes A, B, b, H, D, c, K, F and returns an array.
+
+        Returns
+        -------
+        value : ndarray
+            ``function`` of the fitted model.
+        covariance : ndarray, shape (size, size)
+            Covariance of ``value.ravel()``.
+        """
+        return delta(self._predictor, self._factor, function)
+
+    def impulse(self, steps: int) -> tuple[FloatArray, FloatArray]:
+        """Response to the inputs, D, H B, H A B, ..., with standard deviations.
+
+        Parameters
+        ----------
+        steps : int
+            Last lag.
+
+        Returns
+        -------
+        value, std : ndarray, shape (steps + 1, m, p)
+            The response and its standard deviation, entry by entry.
+        """
+        value, cov = self.delta_method(lambda s: markov(s.A, s.B, s.H, steps, s.D))
+        return value, np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(value.shape)
+
+    def noise_impulse(self, steps: int) -> tuple[FloatArray, FloatArray]:
+        """Response to the innovations, I, H K, H A K, ..., with standard deviations.
+
+        Parameters
+        ----------
+        steps : int
+            Last lag.
+
+        Returns
+        -------
+        value, std : ndarray, shape (steps + 1, m, m)
+            The response and its standard deviation, entry by entry.
+        """
+        one = np.eye(len(self.Sigma))
+        value, cov = self.delta_method(lambda s: markov(s.A, s.K, s.H, steps, one))
+        return value, np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(value.shape)
+
+    def pole_ellipses(self, level: float = 0.95) -> PoleEllipses:
+        """Confidence ellipses of complex pairs, intervals of real poles.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Probability of covering, in (0, 1).
+
+        Returns
+        -------
+        PoleEllipses
+            Centres, half-axes, angles.
+        """
+        if not 0 < level < 1:
+            raise KelmanError(f"level: expected a number between 0 and 1, got {level!r}")
+        from scipy.special import chdtri
+
+        values, vectors = np.linalg.eigh(self.pole_covariance)
+        real = self.poles.imag == 0
+        factor = np.where(real, chdtri(1, 1 - level), chdtri(2, 1 - level))
+        axes = np.sqrt(np.maximum(values[:, ::-1], 0.0) * factor[:, None])
+        longer = vectors[:, :, 1]
+        return PoleEllipses(self.poles, axes, np.arctan2(longer[:, 1], longer[:, 0]), level)
+
+    def pole_std(self) -> tuple[FloatArray, FloatArray]:
+        """Return standard deviations of the modulus and of the angle of each pole (0 for the angle of a real pole)."""
+        unit = self.poles / np.where(np.abs(self.poles) > 0, np.abs(self.poles), 1.0)
+        radial = np.stack([unit.real, unit.imag], axis=1)
+        across = np.stack([-unit.imag, unit.real], axis=1)
+        size = np.where(np.abs(self.poles) > 0, np.abs(self.poles), np.inf)
+        var_r = np.einsum("ki,kij,kj->k", radial, self.pole_covariance, radial)
+        var_a = np.einsum("ki,kij,kj->k", across, self.pole_covariance, across)
+        return np.sqrt(np.maximum(var_r, 0.0)), np.sqrt(np.maximum(var_a, 0.0)) / size
+
+    def summary(self) -> str:
+        """Return a table of what was fitted, as text."""
+        m, p = len(self.Sigma), self.model.dims.p
+        head = [
+            f"Fit by {self.method} (weighting {self.weighting}, {self.block_rows} block rows)",
+            f"  states {self.order}, measured {m}, inputs {p}, steps {self.nobs}",
+            f"  log-likelihood {self.loglik:.3f}   AIC {self.aic:.3f}   BIC {self.bic:.3f}   parameters {self._count()}",
+            f"  one-step standard deviation {np.array2string(np.sqrt(np.diag(self.Sigma)), precision=6)}",
+        ]
+        if self.history:
+            head.append(f"  {len(self.history)} iterations: {self.message}")
+        radius = spectral_radius(self.model.A - self.K @ self.model.H)
+        head.append(f"  spectral radius of the predictor {radius:.5f}")
+        stats = pole_stats(self.poles)
+        std_r, std_a = self.pole_std()
+        head.append(
+            f"  {'pole':>20} {'modulus':>9} {'(std)':>9} {'angle':>9} {'(std)':>9} {'period':>9} {'half-life':>9}"
+        )
+        for i, pole in enumerate(self.poles):
+            text = f"{pole.real:.5f}{pole.imag:+.5f}j" if pole.imag else f"{pole.real:.5f}"
+            head.append(
+                f"  {text:>20} {stats.modulus[i]:9.5f} {std_r[i]:9.5f} {stats.angle[i]:9.5f} {std_a[i]:9.5f} "
+                f"{stats.period[i]:9.4g} {stats.half_life[i]:9.4g}"
+            )
+        return "\n".join(head)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the fit (needs matplotlib); options go to ``kelman.plotting``."""
+        return _registry.plot(self, **options)
+
+
+def fitted_poles(A: FloatArray) -> ComplexArray:
+    """Poles in the package's order."""
+    return poles(A)
