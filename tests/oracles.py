@@ -158,7 +158,10 @@ def start_of(model: Any, series: int = 0, u: np.ndarray | None = None) -> Start:
     n = model.dims.n
 
     def own(value: Any, rank: int) -> np.ndarray:
-        return np.zeros((n,) * rank) if value is None else _pick(value, rank, series, 0).astype(float)
+        if value is None:
+            return np.zeros((n,) * rank)
+        value = np.asarray(value, dtype=float)
+        return value if value.ndim == rank else value[series if len(value) > 1 else 0]
 
     if model.initial == "x0":
         return Start("x0", own(model.m0, 1), own(model.P0, 2), np.zeros((n, 0)))
@@ -195,7 +198,7 @@ class Posterior:
     cov: np.ndarray
     diffuse: np.ndarray
     loglik: float
-    kept: np.ndarray
+    rank: int
     condition: float
 
 
@@ -316,8 +319,9 @@ class Dense:
             condition = float(np.linalg.cond(SN.astype(float)))
         if U.shape[1]:
             loglik = loglik + num.logdet(Rr @ Rr.T)
+            condition = max(condition, float(np.linalg.cond(X.astype(float) if len(U.T) == len(X.T) else Rr.astype(float))))
         left = self.diffuse[targets] @ (num.eye(X.shape[1]) - pinv @ X)
-        return Posterior(mean, cov, left, -float(loglik) / 2 if agree else -np.inf, index, condition)
+        return Posterior(mean, cov, left, -float(loglik) / 2 if agree else -np.inf, U.shape[1], condition)
 
     # -- the answers, as float64 arrays -------------------------------------------------------------------
 
@@ -371,8 +375,12 @@ class Dense:
         left = self.given(upto, self.x(k)).diffuse.astype(float)
         return float(np.abs(left).max(initial=0.0))
 
+    def determined(self) -> int:
+        """How many diffuse directions the data determine."""
+        return self.given(self.T, self.x(0)[:0]).rank
+
     def condition(self) -> float:
-        """Condition number of the dense covariance of the measurements (free of the diffuse part)."""
+        """Condition number of the dense problem: the larger of cond(N'S N) and cond(X)."""
         return self.given(self.T, self.x(0)[:0]).condition
 
 

@@ -56,7 +56,10 @@ class Case:
         return None if self.u is None else self.u[:, self.z.shape[1] :]
 
     def __repr__(self) -> str:
-        return f"Case({self.kind})"
+        return f"build({self.kind}, {self.steps})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
 
 
 def _varied(rng: np.random.Generator, make: Any, vary: str, N: int, T: int) -> np.ndarray:
@@ -167,6 +170,7 @@ def build(kind: dict[str, Any], steps: int = 2) -> Case:
     arguments |= _start(rng, start, n, N)
     u = rng.normal(size=(N, span, p)) if p else None
     z = np.stack([_draw_series(rng, arguments, i, T, m, u, kind["lag"]) for i in range(N)])
+    z[np.abs(z) < 1e-12] = 0.0  # the rounding of a state that is exactly zero
     z[_gaps(rng, kind["gaps"], z.shape)] = np.nan
     return Case(arguments, z, u, steps, kind["lag"], kind)
 
