@@ -58,7 +58,7 @@ class Case:
     def __repr__(self) -> str:
         return f"build({self.kind}, {self.steps})"
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002
         printer.text(repr(self))
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.linear.oracle_checks import check_filter, check_loglik
 from tests.strategies import STARTS, Case, cases

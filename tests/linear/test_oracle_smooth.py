@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.linear.oracle_checks import check_forecast, check_smooth
 from tests.strategies import STARTS, Case, cases

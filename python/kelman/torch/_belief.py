@@ -94,8 +94,7 @@ def _drop_direction(V: Tensor, v: Tensor, on: Tensor) -> Tensor:
     sign = torch.where(v[:, :1] < 0, -1.0, 1.0).to(v.dtype)
     w = v + sign * v.norm(dim=-1, keepdim=True) * first
     turned = V - 2 * _outer((V @ w.unsqueeze(-1)).squeeze(-1), w) / (w * w).sum(-1)[:, None, None]
-    turned = torch.cat([turned[..., 1:], torch.zeros_like(turned[..., :1])], dim=-1)
-    return turned
+    return torch.cat([turned[..., 1:], torch.zeros_like(turned[..., :1])], dim=-1)
 
 
 def observe(belief: Belief, h: Tensor, y: Tensor, on: Tensor, *, diffuse_2pi: bool = False) -> tuple[Belief, Seen]:
@@ -190,7 +189,12 @@ def join(belief: Belief, noise: Tensor) -> Belief:
     own = torch.diag_embed(noise.diagonal(dim1=-2, dim2=-1)).detach()
     noise = noise.expand(N, extra, extra)
     return Belief(
-        mean, pad(belief.cov, noise), V, belief.rank, pad(belief.error, own.expand_as(noise)), pad(belief.error_inf, None)
+        mean,
+        pad(belief.cov, noise),
+        V,
+        belief.rank,
+        pad(belief.error, own.expand_as(noise)),
+        pad(belief.error_inf, None),
     )
 
 

@@ -154,7 +154,9 @@ def update(problem: Any, fields: Fields, x: Belief, k: int, inside: Tensor) -> S
     innovation = torch.where(here, y - _apply(H, x.mean), torch.nan)
     innovation_cov = H @ x.cov @ H.mT + fields.need("R", k)
     joint = join(x, _noise(fields, k, n, m).expand(N, -1, -1))
-    rows = torch.cat([H, torch.zeros(len(H), m, n, dtype=z.dtype), torch.eye(m, dtype=z.dtype).expand(len(H), m, m)], -1)
+    rows = torch.cat(
+        [H, torch.zeros(len(H), m, n, dtype=z.dtype), torch.eye(m, dtype=z.dtype).expand(len(H), m, m)], -1
+    )
     seen, loglik = [], torch.zeros(N, dtype=z.dtype)
     statsmodels = problem.diffuse_constant == "statsmodels"
     for i in range(m):

@@ -72,6 +72,7 @@ def filter_raw(problem: Any, store: str, threads: int = 1, out: Arrays | None = 
     dict of arrays
         The moments that `store` keeps, ``loglik``, ``status``, ``failed_at`` and the state to go on from (``state_*``).
     """
+    del threads
     trouble, names = new_trouble(problem), _KEPT[store]
     columns: dict[str, list[Tensor]] = {name: [] for name in names}
     total: Tensor | None = None
@@ -113,6 +114,7 @@ def smooth_raw(problem: Any, lag: int = 0, threads: int = 1) -> Arrays:
     dict of arrays
         ``mean``, ``cov``, ``lag_one_cov`` (with lag 1), ``loglik``, ``status``, ``failed_at``.
     """
+    del threads
     trouble, fields = new_trouble(problem), Fields(problem)
     n = problem.mean.shape[-1]
     with torch.no_grad():

@@ -115,9 +115,11 @@ def smooth_steps(
     `transitions[k]` is [A_k, I].
     """
     out: list[tuple[Tensor, ...]] = []
-    n, d = run[0].predicted.inf.shape[1:]
+    n = run[0].predicted.mean.shape[-1]
     at = torch.cat([torch.ones(len(delta.mean), 1, dtype=delta.mean.dtype), delta.mean], -1)[..., None]
-    later: Tensor | None = None  # d E[x_k | all] / d delta, times the factor, at the step after
+    later: tuple[Adjoint, Tensor] | None = (
+        None  # at the step after: adjoint, and d E[x | all] / d delta times the factor
+    )
     adjoint = Adjoint(torch.zeros_like(_affine(run[-1].updated)[:, :n]), torch.zeros_like(run[-1].predicted.cov))
     for k in reversed(range(len(run))):
         step = run[k]
@@ -134,12 +136,12 @@ def smooth_steps(
         if lag:
             moments = (*moments, torch.full_like(cov, torch.nan))
             if later is not None:
-                out[-1] = (*out[-1][:2], _lag_one(step.updated, F, run[k + 1].predicted, kept, later, W))
+                out[-1] = (*out[-1][:2], _lag_one(step.updated, F, run[k + 1].predicted, *later, W))
             if k == 0 and before is not None:
                 back = _affine(before) + before.cov @ (transitions[0].mT @ adjoint.r)
                 own = back[:, :n, 1:] @ delta.factor
                 moments = (*moments[:2], _lag_one(before, transitions[0], step.predicted, adjoint, W, own))
-        later, kept = W, adjoint
+        later = (adjoint, W)
         out.append(moments)
     return out[::-1]
 

@@ -7,8 +7,6 @@ what ``kelman validate`` holds the core against. Gradients come from autograd.
 
 from __future__ import annotations
 
-from kelman.torch._linear import filter_raw as filter_raw
-from kelman.torch._linear import loglik as loglik
-from kelman.torch._linear import smooth_raw as smooth_raw
+from kelman.torch._linear import filter_raw as filter_raw, loglik as loglik, smooth_raw as smooth_raw
 
 __all__ = ["filter_raw", "loglik", "smooth_raw"]
