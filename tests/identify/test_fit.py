@@ -159,19 +159,19 @@ def test_pole_covariance_is_the_cramer_rao_bound() -> None:
 
 
 def test_impulse_deviations_match_repetition() -> None:
-    """Standard deviations of both impulse responses match the scatter over 60 repetitions to 30 %."""
+    """Standard deviations of both impulse responses match the scatter over 30 repetitions to 40 %."""
     model = systems.random_stable(2, 1, 1, rng=5, radius=0.8)
     u = np.random.default_rng(0).normal(size=(800, 1))
     values, stds = [], []
-    for seed in range(60):
+    for seed in range(30):
         fit = kelman.fit(simulate(model, 800, seed, u), u, n_states=2)
         value, std = fit.impulse(4)
         noise, noise_std = fit.noise_impulse(3)
         values.append(np.concatenate([value.ravel(), noise[1:].ravel()]))
         stds.append(np.concatenate([std.ravel(), noise_std[1:].ravel()]))
-    np.testing.assert_allclose(np.std(values, axis=0), np.mean(stds, axis=0), rtol=0.3)
+    np.testing.assert_allclose(np.std(values, axis=0), np.mean(stds, axis=0), rtol=0.4)
     truth = lti.impulse(model, 4).ravel()
-    assert (np.abs(np.mean(values, axis=0)[:5] - truth) < 4 * np.mean(stds, axis=0)[:5] / np.sqrt(60) + 1e-3).all()
+    assert (np.abs(np.mean(values, axis=0)[:5] - truth) < 4 * np.mean(stds, axis=0)[:5] / np.sqrt(30) + 1e-3).all()
 
 
 def test_order_is_chosen_from_the_data() -> None:

@@ -7,8 +7,10 @@ from kelman.lti._balance import (
     balanced_truncation as balanced_truncation,
     hankel_singular_values as hankel_singular_values,
 )
+from kelman.lti._bound import PoleBound as PoleBound, pole_crb as pole_crb
 from kelman.lti._derivatives import pole_covariance as pole_covariance, pole_derivatives as pole_derivatives
 from kelman.lti._discretize import Discrete as Discrete, discretize as discretize
+from kelman.lti._gap import excess_covariance as excess_covariance, kullback_rate as kullback_rate, nu_gap as nu_gap
 from kelman.lti._lyapunov import gramians as gramians, lyapunov as lyapunov
 from kelman.lti._markov import (
     Realization as Realization,
@@ -17,6 +19,7 @@ from kelman.lti._markov import (
     impulse as impulse,
     markov as markov,
 )
+from kelman.lti._norms import frequency_response as frequency_response, h2_norm as h2_norm, hinf_norm as hinf_norm
 from kelman.lti._poles import (
     PoleStats as PoleStats,
     match_poles as match_poles,
@@ -31,6 +34,7 @@ from kelman.lti._standard import standard_form as standard_form
 __all__ = [
     "Balanced",
     "Discrete",
+    "PoleBound",
     "PoleStats",
     "Realization",
     "Riccati",
@@ -39,15 +43,22 @@ __all__ = [
     "balanced_truncation",
     "dare",
     "discretize",
+    "excess_covariance",
+    "frequency_response",
     "gramians",
+    "h2_norm",
     "hankel",
     "hankel_singular_values",
+    "hinf_norm",
     "ho_kalman",
     "impulse",
+    "kullback_rate",
     "lyapunov",
     "markov",
     "match_poles",
+    "nu_gap",
     "pole_covariance",
+    "pole_crb",
     "pole_derivatives",
     "pole_stats",
     "poles",
