@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 FORMS: tuple[str, ...] = ("auto", "covariance")
 """The forms of the recursions that exist; "auto" chooses."""
 
+_SUSPICIOUS = 10
+"""Fewer steps than these may all be missing without a warning."""
+
 ON_ERROR: tuple[str, ...] = ("raise", "warn", "nan")
 
 
@@ -116,7 +119,7 @@ def finish(posed: Posed, raw: dict[str, Array], store: str, on_error: str, *, st
     loglik, status, failed_at = raw["loglik"], raw["status"], raw["failed_at"]
     if status.any() or not np.isfinite(loglik).all():
         refuse_infinity(posed)
-    elif not loglik.any() and np.isnan(posed.problem.z).all():
+    elif posed.T >= _SUSPICIOUS and not posed.resumed and not loglik.any() and np.isnan(posed.problem.z).all():
         warnings.warn("z: every value is missing (nan)", ModelWarning, stacklevel=stacklevel - 1)
     arrays = {name: array for name, array in raw.items() if not name.startswith("state_")}
     timed = FilterResult._timed_of(store)

@@ -15,6 +15,7 @@ from .._arrays import as_count, one_of
 from ..config import thread_count
 from ..errors import KelmanError, ModelWarning
 from ._filter import ON_ERROR, finish
+from ._outcome import blank_failures, settle
 from ._problem import RANKS, pose, require_model
 from ._result import Kept
 from ._series import read_u
@@ -186,10 +187,12 @@ def forecast(
     p = 0 if model.B is None and model.D is None else model.dims.p
     future = read_u(u_future, p, N=posed.N, T=steps, dtype=posed.dtype, batched=posed.batched, name="u_future")
     raw = kernels.filter_raw(posed.problem, "last", count, None)
-    end = finish(posed, raw, "last", on_error)
-    raw = raw | {"state_mean": raw["state_mean"] + (0 * end._arrays["mean"])}  # NaN where a series failed
-    result = ForecastResult(_ahead(posed, raw, future, steps), posed.batched)
-    if not np.isfinite(result.state_cov).all() and raw["state_rank"].any():
+    finish(posed, raw, "last", "nan")
+    status, failed_at = raw["status"], raw["failed_at"]
+    arrays = blank_failures(_ahead(posed, raw, future, steps), frozenset(), status, failed_at)
+    result = ForecastResult(arrays, posed.batched)
+    settle(status, failed_at, on_error, lambda: result)
+    if raw["state_rank"].any() and np.isinf(arrays["state_cov"]).any():
         warnings.warn(
             "z: the measurements do not determine the diffuse start, so some variances of the forecast are infinite; "
             "give more measurements, or m1 and P1",

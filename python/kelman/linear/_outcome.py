@@ -39,7 +39,7 @@ def blank_failures(
             continue
         array = given if given.flags.writeable else np.array(given)
         for i in failing:
-            array[(i, slice(failed_at[i], None)) if name in timed else i] = np.nan
+            array[(i, slice(int(failed_at[i]), None)) if name in timed else i] = np.nan
         blanked[name] = array
     return blanked
 

@@ -70,6 +70,7 @@ class Posed:
     batched: bool
     lengths: Array | None
     scanned: bool
+    resumed: bool
 
     @property
     def dtype(self) -> Dtype:
@@ -134,7 +135,7 @@ def pose(
     if scanned:
         require_no_infinity(values[0] if not series.batched else values, "z")
     problem = assemble(values, lengths, fields, inputs, u_before, model.input_lag, begin, diffuse_constant)
-    return Posed(problem, model, N, T, batched, lengths, scanned)
+    return Posed(problem, model, N, T, batched, lengths, scanned, start is not None)
 
 
 def assemble(

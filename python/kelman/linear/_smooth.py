@@ -38,7 +38,7 @@ class SmoothResult(Kept):
     >>> model = kelman.StateSpace([[1.0]], [[1.0]], [[1.0]], [[1.0]])
     >>> s = kelman.smooth(model, [1.0, 2.0, 4.0])
     >>> print(s.mean[:, 0])
-    [1.375 2.125 3.375]
+    [1.625 2.25  3.125]
     """
 
     _arrays: dict[str, Array]
