@@ -6,7 +6,6 @@
 // Reference: Golub & Van Loan, Matrix Computations, 4th ed., 5.1 and 5.4.2.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 
 #include "kelman/linalg/vector.hpp"
@@ -27,24 +26,24 @@ void reflect_columns(Index n, Index first, Index d, const Scalar* u, Scalar* V, 
   }
 }
 
-/// Rows whose length fell to what rounding leaves of `before` (n) become zero: such a state is diffuse no more, and
-/// what is left of its row would look like a direction of its own.
+/// Rows of V that are only rounding of the terms they were made of, of size `scale[i]` (n), are zero.
 template <Real Scalar>
-void snap_rows(Index n, Index d, const Scalar* before, Scalar* V, Index ldv) {
+void clear_small_rows(Index n, Index d, const Scalar* scale, Scalar* V, Index ldv) {
+  const Scalar tiny = static_cast<Scalar>(100 * (n + 1)) * Precision<Scalar>::epsilon;
   for (Index i = 0; i < n; ++i) {
     Scalar* const row = V + i * ldv;
-    if (std::sqrt(dot(d, row, row)) <= Precision<Scalar>::diffuse * before[i]) {
+    if (std::sqrt(dot(d, row, row)) <= tiny * scale[i]) {
       std::fill_n(row, d, Scalar(0));
     }
   }
 }
 
 /// Removes from V the direction that a measurement determined: V becomes V Θ₂, where [a/|a|, Θ₂] is orthogonal.
-/// `a` = V'h (d) is destroyed; `before` (n) is scratch. V has d-1 columns afterwards.       (n×d) -> (n×(d-1))
+/// `a` = V'h (d) is destroyed, `scale` (n) is scratch. V has d-1 columns afterwards.        (n×d) -> (n×(d-1))
 template <Real Scalar>
-void remove_direction(Index n, Index d, Scalar* a, Scalar* before, Scalar* V, Index ldv) {
+void remove_direction(Index n, Index d, Scalar* a, Scalar* V, Index ldv, Scalar* scale) {
   for (Index i = 0; i < n; ++i) {
-    before[i] = std::sqrt(dot(d, V + i * ldv, V + i * ldv));
+    scale[i] = std::sqrt(dot(d, V + i * ldv, V + i * ldv));
   }
   // u = a ± |a| e₁: the reflection takes a to ∓|a| e₁, so that the first column of V Θ is ∓V a/|a|
   a[0] += std::copysign(std::sqrt(dot(d, a, a)), a[0]);
@@ -55,7 +54,7 @@ void remove_direction(Index n, Index d, Scalar* a, Scalar* before, Scalar* V, In
       row[j] = row[j + 1];
     }
   }
-  snap_rows(n, d - 1, before, V, ldv);
+  clear_small_rows(n, d - 1, scale, V, ldv);
 }
 
 /// Drops columns that carry nothing, after a singular transition. `scale[i]` (n) is the size of the terms of which row

@@ -42,7 +42,8 @@ class Univariate {
         P_(memory.take<Scalar>(s_ * s_)),
         V_(memory.take<Scalar>(n_ * columns)),
         M_(memory.take<Scalar>(s_)),
-        before_(memory.take<Scalar>(n_)),
+        before_(memory.take<Scalar>(s_)),
+        basis_(memory.take<Scalar>(model.dims.m * n_)),
         scale_(memory.take<Scalar>(n_)),
         a_(memory.take<Scalar>(columns)),
         work1_(memory.take<Scalar>(n_ * std::max(n_, model.dims.m))),
@@ -137,8 +138,8 @@ class Univariate {
       for (Index e = 0; e < slot.head->count && status == Status::ok; ++e) {
         status = component(e, slot, diffuse);
       }
-      if (slot.head->exact) {
-        snap();
+      if (status == Status::ok && (slot.head->exact || model_.joint())) {
+        settle(slot);
       }
     } else {
       status = Status::not_positive_definite;
@@ -179,7 +180,7 @@ class Univariate {
     }
     linalg::multiply(n_, n_, rank_, A, n_, V_, columns_, work2_, columns_);
     linalg::copy_block(n_, rank_, work2_, columns_, V_, columns_);
-    linalg::snap_rows(n_, rank_, scale_, V_, columns_);
+    linalg::clear_small_rows(n_, rank_, scale_, V_, columns_);
     rank_ = linalg::compress(n_, rank_, scale_, V_, columns_, work3_, a_);
   }
 
@@ -196,13 +197,11 @@ class Univariate {
     if (slot.head->mixed) {
       std::copy_n(measurement_.mix(), slot.head->count * slot.head->count, slot.mix);
     }
-    if (slot.head->exact) {
-      for (Index row = 0; row < n_; ++row) {
-        before_[row] = P_[row * s_ + row];
-      }
-    }
     if (model_.joint()) {
       join(model_.Q.at(i, k), slot.head->size);
+    }
+    for (Index row = 0; row < slot.head->size; ++row) {
+      before_[row] = P_[row * s_ + row];
     }
   }
 
@@ -304,12 +303,20 @@ class Univariate {
     }
     // P <- P + K₀K₀' f - K₀M' - M K₀'                                     (s×s)
     linalg::update_two(slot.head->size, f, K, M_, P_, s_);
-    linalg::remove_direction(n_, rank_, a_, scale_, V_, columns_);
+    raise_scale(slot.head->size);
+    linalg::remove_direction(n_, rank_, a_, V_, columns_, scale_);
     --rank_;
     slot.use[e] = Use::diffuse;
     slot.variance[e] = F;
     slot.tolerance[e] = Scalar(0);
     slot.head->constant -= Scalar(0.5) * (diffuse_constant_ + std::log(F));
+  }
+
+  /// The finite part grows when a diffuse direction is determined: so does what its rounding is relative to.
+  void raise_scale(Index size) noexcept {
+    for (Index row = 0; row < size; ++row) {
+      before_[row] = std::max(before_[row], P_[row * s_ + row]);
+    }
   }
 
   /// |V|'|h| as a length: what |V'h| would be without cancellation.
@@ -325,7 +332,7 @@ class Univariate {
     return std::sqrt(total);
   }
 
-  /// sum_i |h_i| sqrt(P_ii) with P before the step: an upper bound of the standard deviation of h x.
+  /// sum_i |h_i| sqrt(P_ii) with P before the step, in the finite part: an upper bound of the standard deviation of h x.
   [[nodiscard]] Scalar deviation(const Scalar* h) const noexcept {
     Scalar total(0);
     for (Index row = 0; row < n_; ++row) {
@@ -334,10 +341,21 @@ class Univariate {
     return total;
   }
 
-  /// States that components without noise determined exactly get variance zero, not what rounding left of it.
-  void snap() noexcept {
-    const Index size = model_.joint() ? 2 * n_ + measurement_.count() : n_;
-    for (Index row = 0; row < n_; ++row) {
+  /// What components without noise determined is known exactly: P h = 0 for their rows, which rounding in small f has
+  /// blurred, and variances that are rounding of what they were before the step are zero.
+  void settle(const Slot<Scalar>& slot) noexcept {
+    const Index size = slot.head->size;
+    Index known = 0;
+    for (Index e = 0; e < slot.head->count; ++e) {
+      if (measurement_.noise()[e] == Scalar(0) && slot.use[e] != Use::exact) {
+        known += orthonormal(slot.rows + e * n_, known) ? 1 : 0;
+      }
+    }
+    for (Index c = 0; c < known; ++c) {
+      clear_direction(basis_ + c * n_, size);
+    }
+    const Index snapped = model_.joint() ? 2 * n_ : n_;
+    for (Index row = 0; row < snapped; ++row) {
       if (P_[row * s_ + row] <= rounding() * before_[row]) {
         for (Index l = 0; l < size; ++l) {
           P_[row * s_ + l] = Scalar(0);
@@ -345,6 +363,51 @@ class Univariate {
         }
       }
     }
+  }
+
+  /// Makes the row h, in units of the standard deviations before the step, orthogonal to the `known` rows of the basis,
+  /// twice, and appends it with length 1. False if nothing is left of it.
+  [[nodiscard]] bool orthonormal(const Scalar* h, Index known) noexcept {
+    Scalar* const q = basis_ + known * n_;
+    for (Index l = 0; l < n_; ++l) {
+      q[l] = h[l] * std::sqrt(before_[l]);
+    }
+    Scalar length(0);
+    for (int pass = 0; pass < 3; ++pass) {
+      length = std::sqrt(linalg::dot(n_, q, q));
+      if (!(length > Scalar(0))) {
+        return false;
+      }
+      for (Index l = 0; l < n_; ++l) {
+        q[l] /= length;
+      }
+      for (Index c = 0; c < known && pass < 2; ++c) {
+        linalg::axpy(n_, -linalg::dot(n_, q, basis_ + c * n_), basis_ + c * n_, q);
+      }
+    }
+    return true;
+  }
+
+  /// P <- (I - g y') P (I - y g'), g = D q, y = D⁻¹ q, D the standard deviations before the step: then P y = 0.
+  void clear_direction(const Scalar* q, Index size) noexcept {
+    Scalar* const y = scale_;
+    Scalar* const g = work1_;
+    for (Index l = 0; l < n_; ++l) {
+      const Scalar deviation = std::sqrt(before_[l]);
+      y[l] = deviation > Scalar(0) ? q[l] / deviation : Scalar(0);
+      g[l] = deviation * q[l];
+    }
+    linalg::symmetric_matvec(size, n_, P_, s_, y, M_);
+    const Scalar rest = linalg::dot(n_, y, M_);
+    // P += g g' (y'P y) - g (P y)' - (P y) g'; g is zero beyond x
+    for (Index row = 0; row < size; ++row) {
+      const Scalar g_row = row < n_ ? g[row] : Scalar(0);
+      for (Index col = 0; col <= row; ++col) {
+        const Scalar g_col = col < n_ ? g[col] : Scalar(0);
+        P_[row * s_ + col] += rest * g_row * g_col - (g_row * M_[col] + M_[row] * g_col);
+      }
+    }
+    linalg::mirror(size, P_, s_);
   }
 
   [[nodiscard]] bool finite() const noexcept {
@@ -374,6 +437,7 @@ class Univariate {
   Scalar* V_;
   Scalar* M_;
   Scalar* before_;
+  Scalar* basis_;
   Scalar* scale_;
   Scalar* a_;
   Scalar* work1_;
