@@ -44,6 +44,8 @@ class Univariate {
         M_(memory.take<Scalar>(s_)),
         before_(memory.take<Scalar>(s_)),
         basis_(memory.take<Scalar>(model.dims.m * n_)),
+        E_(memory.take<Scalar>(s_ * s_)),
+        blur_(memory.take<Scalar>(s_)),
         scale_(memory.take<Scalar>(n_)),
         a_(memory.take<Scalar>(columns)),
         work1_(memory.take<Scalar>(n_ * std::max(n_, model.dims.m))),
@@ -68,6 +70,7 @@ class Univariate {
   /// Goes on from moments that were kept. The noise moments stay where they are until the next `predict`.
   void resume(const Moments<Scalar>& moments) noexcept {
     linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, P_, s_);
+    tracking_ = false;
     rank_ = std::min(moments.rank, columns_);
     if (rank_ > 0) {
       linalg::copy_block(n_, rank_, moments.factor, moments.factor_ld, V_, columns_);
@@ -123,6 +126,9 @@ class Univariate {
     linalg::transpose(n_, n_, work1_, n_, work2_, n_);
     linalg::multiply_symmetric(n_, n_, A, n_, work2_, n_, P_, s_);
     linalg::mirror(n_, P_, s_);
+    if (tracking_) {
+      predict_rounding(A);
+    }
     if (rank_ > 0) {
       predict_diffuse(A);
     }
@@ -138,7 +144,7 @@ class Univariate {
       for (Index e = 0; e < slot.head->count && status == Status::ok; ++e) {
         status = component(e, slot, diffuse);
       }
-      if (status == Status::ok && (slot.head->exact || model_.joint())) {
+      if (status == Status::ok && (tracking_ || model_.joint())) {
         settle(slot);
       }
     } else {
@@ -203,6 +209,58 @@ class Univariate {
     for (Index row = 0; row < slot.head->size; ++row) {
       before_[row] = P_[row * s_ + row];
     }
+    if (slot.head->exact || tracking_) {
+      begin_rounding(slot.head->size);
+    }
+  }
+
+  /// E starts as the rounding of P at the first component without noise; with S the blocks of w and v join each step.
+  void begin_rounding(Index size) noexcept {
+    for (Index row = 0; row < size; ++row) {
+      const Index known = tracking_ ? n_ : 0;  // what is kept from the step before
+      Scalar* const e = E_ + row * s_;
+      std::fill(e + (row < known ? known : 0), e + size, Scalar(0));
+      if (row >= known) {
+        e[row] = rounding() * before_[row];
+      }
+    }
+    tracking_ = true;
+  }
+
+  /// E <- T E T' + rounding of P, T = A or [A, I]                                             (n×n)
+  void predict_rounding(const Scalar* A) noexcept {
+    linalg::multiply(n_, n_, n_, A, n_, E_, s_, work1_, n_);  // A E_xx
+    if (model_.joint()) {
+      // work1 = A E_xx + E_wx, work2 = A E_xw + E_ww; E = work1 A' + work2
+      linalg::multiply(n_, n_, n_, A, n_, E_ + n_, s_, work2_, n_);
+      for (Index row = 0; row < n_; ++row) {
+        linalg::axpy(n_, Scalar(1), E_ + (n_ + row) * s_, work1_ + row * n_);
+        linalg::axpy(n_, Scalar(1), E_ + (n_ + row) * s_ + n_, work2_ + row * n_);
+      }
+    }
+    for (Index row = 0; row < n_; ++row) {
+      for (Index col = 0; col <= row; ++col) {
+        E_[row * s_ + col] = linalg::dot(n_, work1_ + row * n_, A + col * n_);
+        if (model_.joint()) {
+          E_[row * s_ + col] += work2_[row * n_ + col];
+        }
+      }
+      E_[row * s_ + row] += rounding() * std::abs(P_[row * s_ + row]);
+    }
+    linalg::mirror(n_, E_, s_);
+  }
+
+  /// E <- L (E + rounding of P before) L' + rounding of P after, L = I - K h'                (s×s)
+  void update_rounding(const Scalar* h, Index e, Index size, const Scalar* K) noexcept {
+    const Scalar q = project(E_, h, e, size, Scalar(0), blur_);
+    linalg::update_two(size, q, K, blur_, E_, s_);
+    blur_diagonal(size);
+  }
+
+  void blur_diagonal(Index size) noexcept {
+    for (Index row = 0; row < size; ++row) {
+      E_[row * s_ + row] += rounding() * std::abs(P_[row * s_ + row]);
+    }
   }
 
   /// blockdiag(P, [[Q, S~], [S~', D]])                                                       (s×s), s = 2n + count
@@ -225,10 +283,11 @@ class Univariate {
   }
 
   /// M = P h for the row (h) or (h, 0, e_j); returns f = h'M + r                             (s) = (s×s)(s)
-  [[nodiscard]] Scalar project(const Scalar* h, Index e, Index size, Scalar r, Scalar* M) const noexcept {
-    linalg::symmetric_matvec(size, n_, P_, s_, h, M);
+  [[nodiscard]] Scalar project(const Scalar* P, const Scalar* h, Index e, Index size, Scalar r,
+                               Scalar* M) const noexcept {
+    linalg::symmetric_matvec(size, n_, P, s_, h, M);
     if (model_.joint()) {
-      linalg::axpy(size, Scalar(1), P_ + (2 * n_ + e) * s_, M);
+      linalg::axpy(size, Scalar(1), P + (2 * n_ + e) * s_, M);
       return linalg::dot(n_, h, M) + M[2 * n_ + e];
     }
     return linalg::dot(n_, h, M) + r;
@@ -239,7 +298,7 @@ class Univariate {
     const Scalar* const h = slot.rows + e * n_;
     Scalar* const K = slot.gains + e * s_;
     const Scalar r = measurement_.noise()[e];
-    const Scalar f = project(h, e, slot.head->size, r, M_);
+    const Scalar f = project(P_, h, e, slot.head->size, r, M_);
     if (rank_ > 0) {
       linalg::matvec_transposed(n_, rank_, V_, columns_, h, a_);
       const Scalar F = linalg::dot(rank_, a_, a_);
@@ -251,7 +310,8 @@ class Univariate {
     slot.tolerance[e] = Scalar(0);
     if (r == Scalar(0)) {
       slot.tolerance[e] = deviation(h);
-      if (f <= rounding() * square(slot.tolerance[e])) {
+      const Scalar blur = project(E_, h, e, slot.head->size, Scalar(0), blur_);
+      if (f <= std::max(blur, Scalar(0)) + rounding() * square(slot.tolerance[e])) {
         slot.use[e] = Use::exact;
         slot.variance[e] = Scalar(0);
         std::fill_n(K, slot.head->size, Scalar(0));
@@ -269,9 +329,15 @@ class Univariate {
     for (Index l = 0; l < slot.head->size; ++l) {
       K[l] = M_[l] * inverse;
     }
+    if (tracking_) {
+      blur_diagonal(slot.head->size);
+    }
     linalg::downdate(slot.head->size, K, M_, P_, s_);
     if (r < precise * f) {
       polish(h, e, slot.head->size, model_.joint() ? Scalar(0) : r, f, K);
+    }
+    if (tracking_) {
+      update_rounding(h, e, slot.head->size, K);
     }
     return Status::ok;
   }
@@ -280,7 +346,7 @@ class Univariate {
   /// L = I - K h' once more from both sides and putting back the known remainder restores them:
   ///   P <- L P L' + r (1 + r/f) K K',   exact if P was exact, since then P h = r K.
   void polish(const Scalar* h, Index e, Index size, Scalar r, Scalar f, const Scalar* K) noexcept {
-    const Scalar q = project(h, e, size, Scalar(0), M_);  // M = P h (s), q = h'P h (1)
+    const Scalar q = project(P_, h, e, size, Scalar(0), M_);  // M = P h (s), q = h'P h (1)
     linalg::update_two(size, q + r * (Scalar(1) + r / f), K, M_, P_, s_);
   }
 
@@ -304,6 +370,9 @@ class Univariate {
     // P <- P + K₀K₀' f - K₀M' - M K₀'                                     (s×s)
     linalg::update_two(slot.head->size, f, K, M_, P_, s_);
     raise_scale(slot.head->size);
+    if (tracking_) {
+      update_rounding(slot.rows + e * n_, e, slot.head->size, K);
+    }
     linalg::remove_direction(n_, rank_, a_, V_, columns_, scale_);
     --rank_;
     slot.use[e] = Use::diffuse;
@@ -356,7 +425,7 @@ class Univariate {
     }
     const Index snapped = model_.joint() ? 2 * n_ : n_;
     for (Index row = 0; row < snapped; ++row) {
-      if (P_[row * s_ + row] <= rounding() * before_[row]) {
+      if (P_[row * s_ + row] <= std::max(rounding() * before_[row], tracking_ ? E_[row * s_ + row] : Scalar(0))) {
         for (Index l = 0; l < size; ++l) {
           P_[row * s_ + l] = Scalar(0);
           P_[l * s_ + row] = Scalar(0);
@@ -419,7 +488,7 @@ class Univariate {
   }
 
   [[nodiscard]] Scalar rounding() const noexcept {
-    return static_cast<Scalar>(50 * (n_ + 2)) * Precision<Scalar>::epsilon;
+    return static_cast<Scalar>(20 * (n_ + 2)) * Precision<Scalar>::epsilon;
   }
 
   [[nodiscard]] static Scalar square(Scalar value) noexcept { return value * value; }
@@ -438,12 +507,15 @@ class Univariate {
   Scalar* M_;
   Scalar* before_;
   Scalar* basis_;
+  Scalar* E_;
+  Scalar* blur_;
   Scalar* scale_;
   Scalar* a_;
   Scalar* work1_;
   Scalar* work2_;
   Scalar* work3_;
   Index rank_ = 0;
+  bool tracking_ = false;  // whether E is kept: from the first component without noise on
   const Scalar* noise_cov_ = nullptr;
   Index noise_cov_ld_ = 0;
   const Scalar* noise_cross_ = nullptr;
