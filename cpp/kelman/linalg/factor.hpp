@@ -26,13 +26,13 @@ void reflect_columns(Index n, Index first, Index d, const Scalar* u, Scalar* V, 
   }
 }
 
-/// Rows of V that are only rounding of the terms they were made of, of size `scale[i]` (n), are zero.
+/// Rows of V that are only rounding of the terms they were made of, of size `scale[i]` (n), are zero: such a state is
+/// diffuse no more, and what is left of its row would look like a direction of its own.
 template <Real Scalar>
 void clear_small_rows(Index n, Index d, const Scalar* scale, Scalar* V, Index ldv) {
-  const Scalar tiny = static_cast<Scalar>(100 * (n + 1)) * Precision<Scalar>::epsilon;
   for (Index i = 0; i < n; ++i) {
     Scalar* const row = V + i * ldv;
-    if (std::sqrt(dot(d, row, row)) <= tiny * scale[i]) {
+    if (std::sqrt(dot(d, row, row)) <= Precision<Scalar>::diffuse * scale[i]) {
       std::fill_n(row, d, Scalar(0));
     }
   }
