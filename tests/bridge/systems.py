@@ -87,3 +87,34 @@ def steady_filter(model: kelman.StateSpace, z: np.ndarray, u: np.ndarray | None)
         into = u[k] if model.input_lag else u[min(k + 1, len(z) - 1)]
         s = model.A @ s + b + B @ into + gains.K @ error
     return np.array(predicted), np.array(filtered)
+
+
+def padded(net: kelman.Elman, rng: np.random.Generator, unreached: int = 2, unseen: int = 2) -> kelman.Elman:
+    """The same network with units that no input reaches and units that no output sees, in a random basis."""
+    h, extra = net.dims.hidden, unreached + unseen
+    n = h + extra
+    U = np.zeros((n, n))
+    U[:h, :h] = net.U
+    own = rng.normal(size=(extra, extra))
+    own[:unreached, unreached:] = 0.0
+    U[h:, h:] = 0.9 * own / np.abs(np.linalg.eigvals(own)).max()
+    U[:h, h : h + unreached] = rng.normal(size=(h, unreached))  # unreached units may act on the others
+    U[h + unreached :, :h] = rng.normal(size=(unseen, h))  # unseen units may be driven by the others
+    W = np.vstack([net.W, np.zeros((unreached, net.dims.inputs)), rng.normal(size=(unseen, net.dims.inputs))])
+    V = np.hstack([net.V, rng.normal(size=(net.dims.outputs, unreached)), np.zeros((net.dims.outputs, unseen))])
+    b = np.concatenate([net.b, np.zeros(unreached), rng.normal(size=unseen)])
+    T = np.linalg.qr(rng.normal(size=(n, n)))[0] * rng.uniform(0.5, 2.0, size=n)
+    Ti = np.linalg.inv(T)
+    return net.replace(U=T @ U @ Ti, W=T @ W, V=V @ Ti, b=T @ b, h0=None)
+
+
+def markov_of(model: kelman.StateSpace) -> np.ndarray:
+    """Responses of z to [u, e] at lags 0 to 20."""
+    gains = kelman.lti.dare(model.A, model.H, model.Q, model.R, model.S)
+    A, Bs, H, Ds = kelman.lti.standard_form(model)
+    return kelman.lti.markov(A, np.hstack([Bs, gains.K]), H, 20, np.hstack([Ds, np.eye(len(H))]))
+
+
+def closeness(got: np.ndarray, want: np.ndarray) -> float:
+    """Largest difference relative to the largest entry."""
+    return float(np.abs(got - want).max(initial=0.0) / max(1.0, np.abs(want).max(initial=0.0)))

@@ -108,7 +108,8 @@ class Dynamics:
         radial = np.stack([re, im], axis=-1) / size[:, None]
         turning = np.stack([-im, re], axis=-1) / size[:, None] ** 2
         var = [np.einsum("ia,iab,ib->i", d, self.pole_cov, d) for d in (radial, turning)]
-        return np.sqrt(np.maximum(np.stack(var, axis=-1), 0.0))
+        std: NDArray[Any] = np.sqrt(np.maximum(np.stack(var, axis=-1), 0.0))
+        return std
 
     def ellipse(self, level: float = 0.95, points: int = 120) -> NDArray[Any]:
         """Confidence ellipses of the poles as closed curves.

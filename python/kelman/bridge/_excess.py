@@ -117,7 +117,7 @@ def excess_risk(
     True
     >>> wrong = truth.replace(Q=[[0.5]])
     >>> round(kelman.excess_risk(wrong, truth), 4)
-    0.0218
+    0.0177
     """
     if not isinstance(model, StateSpace):
         raise KelmanError(f"model: expected a StateSpace, got {type(model).__name__}")

@@ -51,11 +51,13 @@ class Moments:
     def regressor_cov(self, direct: bool) -> FloatArray:
         """Covariance of the admissible part of the window."""
         at = self.columns(direct)
-        return self.cov[np.ix_(at, at)]
+        part: FloatArray = self.cov[np.ix_(at, at)]
+        return part
 
     def cross_cov(self, direct: bool) -> FloatArray:
         """Covariance of z_t with the admissible part of the window."""
-        return self.cov[: self.m][:, self.columns(direct)]
+        cross: FloatArray = self.cov[: self.m][:, self.columns(direct)]
+        return cross
 
     def past_cov(self, steps: int) -> FloatArray:
         """Covariance of [y_{t-1} .. y_{t-steps}]."""

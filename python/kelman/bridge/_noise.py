@@ -51,7 +51,7 @@ def structured_noise(
             'or keep structure="innovation"'
         )
     solution = np.linalg.lstsq(system / scale, right, rcond=1e-10)[0]
-    miss = float(np.linalg.norm(system / scale @ solution - right) / max(np.linalg.norm(right), 1e-300))
+    miss = float(np.linalg.norm(system / scale @ solution - right)) / max(float(np.linalg.norm(right)), 1e-300)
     if miss > 1e-6:
         raise KelmanError(
             f"structure: no Q of the form {_describe(structure)} with S = 0 has this gain (relative miss {miss:.1e}). "

@@ -41,32 +41,35 @@ class LinearPredictor:
     @property
     def n(self) -> int:
         """Number of states."""
-        return self.F.shape[0]
+        return len(self.F)
 
     @property
     def m(self) -> int:
         """Number of measured values."""
-        return self.H.shape[0]
+        return len(self.H)
 
     @property
     def p(self) -> int:
         """Number of known inputs."""
-        return self.G.shape[1]
+        return int(self.G.shape[1])
 
     @property
     def A(self) -> FloatArray:
         """Transition of the model behind the predictor: F + K H."""
-        return self.F + self.K @ self.H
+        A: FloatArray = self.F + self.K @ self.H
+        return A
 
     @property
     def B(self) -> FloatArray:
         """Input matrix of the shifted model: G + K D."""
-        return self.G + self.K @ self.D
+        B: FloatArray = self.G + self.K @ self.D
+        return B
 
     @property
     def b(self) -> FloatArray:
         """Offset of the state equation: f + K c."""
-        return self.f + self.K @ self.c
+        b: FloatArray = self.f + self.K @ self.c
+        return b
 
     def markov(self, lags: int) -> FloatArray:
         """Responses of zhat_k to [z; u]_{k-i}, shape (lags + 1, m, m + p): [0 D], then H F^{i-1} [K G]."""
@@ -101,7 +104,7 @@ class LinearPredictor:
 
 def rested(p: LinearPredictor) -> LinearPredictor:
     """The same predictor started at the mean state of its model, where A is stable; at zero otherwise."""
-    start = np.zeros(p.n)
+    start: FloatArray = np.zeros(p.n)
     if p.b.any() and np.abs(np.linalg.eigvals(p.A)).max(initial=0.0) < 1 - 1e-8:
         start = np.linalg.solve(np.eye(p.n) - p.A, p.b)
     return LinearPredictor(p.F, p.K, p.G, p.H, p.D, p.f, p.c, start)

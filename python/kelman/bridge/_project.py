@@ -71,7 +71,7 @@ class Realisation:
     @property
     def n(self) -> int:
         """Number of states."""
-        return self.F.shape[0]
+        return len(self.F)
 
     def responses(self, lags: int) -> FloatArray:
         """Theta (lags + 1, m, q)."""
@@ -265,4 +265,5 @@ def pole_sensitivity(system: Realisation, direct: bool) -> tuple[FloatArray, Flo
 def pole_cov(sensitivity: FloatArray, cov: FloatArray) -> FloatArray:
     """Covariances (n, 2, 2) of real and imaginary part by the delta method."""
     parts = np.stack([sensitivity.real, sensitivity.imag], axis=1)
-    return np.einsum("iap,pq,ibq->iab", parts, cov, parts)
+    covs: FloatArray = np.einsum("iap,pq,ibq->iab", parts, cov, parts)
+    return covs

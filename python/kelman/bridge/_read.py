@@ -169,7 +169,8 @@ def _finish(
         if not data:
             raise KelmanError("refit: needs the data: give z= (and u=)")
         best = moments.least_squares(direct)
-        start = fit if fit is not None else realisation_of(reading.exact)
+        start = realisation_of(reading.exact) if fit is None and reading.exact is not None else fit
+        assert start is not None
         fit, _ = gauss_newton(start, best, metric)
         cost = float(np.sum(metric.residual(fit.responses(moments.lags), reading.theta) ** 2))
     if fit is None:

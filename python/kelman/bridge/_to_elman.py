@@ -133,7 +133,8 @@ def _first_mean(model: StateSpace, u1: Any) -> FloatArray:
         raise KelmanError(f"u1: expected shape ({p},) or (N, {p}) to match the inputs of the model, got {first.shape}")
     if adds_input or model.input_lag == 1 or model.B is None:
         return mean
-    return mean - first @ matrix(model, "B").T
+    shifted: FloatArray = mean - first @ matrix(model, "B").T
+    return shifted
 
 
 def _h0(net: Elman) -> FloatArray:

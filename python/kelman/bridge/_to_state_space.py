@@ -10,7 +10,7 @@ import numpy as np
 from kelman.bridge._data import FloatArray, paired_series, real_array
 from kelman.bridge._layout import Layout, layout_of
 from kelman.bridge._noise import structured_noise
-from kelman.bridge._predictor import LinearPredictor, predictor_of_elman
+from kelman.bridge._predictor import LinearPredictor, matrix, predictor_of_elman
 from kelman.bridge._split import fold
 from kelman.errors import KelmanError
 from kelman.models import Elman, StateSpace
@@ -139,11 +139,12 @@ def noise_of(
 def unshifted(model: StateSpace) -> StateSpace:
     """The same transfer function with ``input_lag`` 0: B from A B = B_s, D = D_s - H B; needs an invertible A."""
     A, H = model.A, model.H
-    B = np.linalg.solve(A, model.B)
-    D = -H @ B if model.D is None else model.D - H @ B
-    if np.abs(D).max(initial=0.0) <= 1e-9 * max(1.0, float(np.abs(H @ B).max(initial=0.0))):
-        D = None
-    return StateSpace(A, H, model.Q, model.R, B=B, D=D, b=model.b, c=model.c, S=model.S, **_before(A, model))
+    B = np.linalg.solve(A, matrix(model, "B"))
+    direct = matrix(model, "D", len(H), B.shape[1]) - H @ B
+    seen = np.abs(direct).max(initial=0.0) > 1e-9 * max(1.0, float(np.abs(H @ B).max(initial=0.0)))
+    return StateSpace(
+        A, H, model.Q, model.R, B=B, D=direct if seen else None, b=model.b, c=model.c, S=model.S, **_before(A, model)
+    )
 
 
 def _before(A: FloatArray, model: StateSpace) -> dict[str, Any]:
