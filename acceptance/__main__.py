@@ -114,9 +114,10 @@ def write(check: Check, rows: list[Row], verdicts: list[Verdict], seconds: float
         "seconds": round(seconds, 1),
         "failures": failures(rows),
         "seeds": [row["seed"] for row in rows],
-        "rows": rows,
     }
-    text = json.dumps(plain(record), indent=1, ensure_ascii=False)
+    lines = ",\n".join(f"  {json.dumps(plain(row), ensure_ascii=False)}" for row in rows)
+    head = json.dumps(plain(record), indent=1, ensure_ascii=False).rstrip("\n}")
+    text = f'{head},\n "rows": [\n{lines}\n ]\n}}'
     (FOLDER / f"{check.name}.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -140,15 +141,17 @@ def main() -> int:
         begin = time.perf_counter()
         rows, verdicts = run(check, seeds, given.jobs)
         seconds = time.perf_counter() - begin
+        print(f"{name}: {check.proves}")
+        print(f"  seeds {seeds[0]}..{seeds[-1]}, {seconds:.1f} s, {failures(rows)} failed", flush=True)
         for row in rows:
             if "error" in row:
-                pass
-        for _verdict in verdicts:
-            pass
+                print(f"  seed {row['seed']}: {row['error']}")
+        for verdict in verdicts:
+            print(f"  {verdict}", flush=True)
         if len(seeds) == len(check.seeds):
             write(check, rows, verdicts, seconds)
         else:
-            pass
+            print(f"  committed result: {age(check)}", flush=True)
         good = good and all(v.ok for v in verdicts)
     return 0 if good else 1
 
