@@ -20,6 +20,13 @@ _MARGINAL = 0.999
 _OPEN = 0.1
 
 
+def no_dynamics(criterion: dict[int, float]) -> tuple[str, ...]:
+    """Say so when the data prefer no state at all."""
+    if 0 in criterion and criterion[0] <= min(criterion.values()):
+        return ("no dynamics: by the order criterion the past says nothing about z; the one state shown is noise",)
+    return ()
+
+
 def flags_of(
     predictor: LinearPredictor,
     exact: LinearPredictor | None,

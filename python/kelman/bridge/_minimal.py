@@ -38,4 +38,32 @@ def _reachable(F: FloatArray, B: FloatArray, tol: float) -> FloatArray:
             break
         basis = np.linalg.qr(np.hstack([basis, new]))[0]
         fresh, size = F @ basis[:, basis.shape[1] - new.shape[1] :], scale
-    return basis
+    return _polished(F, B, basis)
+
+
+def _polished(F: FloatArray, B: FloatArray, V: FloatArray) -> FloatArray:
+    """The invariant subspace that V nearly spans, to rounding: X with F21 + F22 X - X F11 = 0 corrects V by V_perp X.
+
+    Each step of the search divides the rounding errors by the smallest direction that it accepted; this takes them back.
+    A correction that lets go of B or of the invariance is not made.
+    """
+    from scipy.linalg import solve_sylvester
+
+    n, r = V.shape
+    if r in (0, n):
+        return V
+    full = np.linalg.qr(V, mode="complete")[0]
+    size_F, size_B = (max(float(np.linalg.norm(M)), 1e-300) for M in (F, B))
+    best, least = V, np.inf
+    for _ in range(3):
+        V, rest = full[:, :r], full[:, r:]
+        leak = rest.T @ F @ V
+        missed = max(float(np.linalg.norm(leak)) / size_F, float(np.linalg.norm(rest.T @ B)) / size_B)
+        if missed >= least:
+            break
+        best, least = V, missed
+        X = solve_sylvester(rest.T @ F @ rest, -V.T @ F @ V, -leak)
+        if not np.isfinite(X).all():
+            break
+        full = np.linalg.qr(np.hstack([V + rest @ X, rest]))[0]
+    return best

@@ -37,7 +37,7 @@ def candidates(
     fits: dict[int, tuple[Realisation, float]] = {}
     for order in range(largest + 1):
         penalty = free_parameters(order, m, moments.p, metric.direct) * np.log(count)
-        if values and floor + penalty >= min(values.values()):
+        if order > 1 and floor + penalty >= min(values.values()):
             break
         fits[order] = gauss_newton(ho_kalman(hankel, m, q, order), goal, metric)
         loss = _logdet(moments.error_cov(fits[order][0].responses(moments.lags)))
@@ -63,7 +63,7 @@ def check_order(order: Any) -> None:
         if order not in ("auto", "gap"):
             raise KelmanError(f'order: expected a whole number, "auto" or "gap", got {order!r}')
         return
-    as_count(order, "order", least=0)
+    as_count(order, "order")
 
 
 def realisation_of(predictor: LinearPredictor) -> Realisation:
@@ -81,7 +81,7 @@ def choose(
     shown = hankel[0][: max(largest, 10)]
     if order == "auto" and has_data:
         criterion, fits, _ = candidates(goal, metric, largest)
-        best = min(criterion, key=lambda r: criterion[r])
+        best = min((r for r in criterion if r), key=lambda r: criterion[r])  # a model has at least one state
         if exact is not None and best == exact.n:
             return best, None, 0.0, shown, criterion
         return best, *fits[best], shown, criterion
@@ -89,6 +89,8 @@ def choose(
         F, KG, H = minimal(exact.F, np.hstack([exact.K, exact.G]), exact.H)
         if len(F) == exact.n:
             return exact.n, None, 0.0, shown, {}
+        if not len(F):
+            F, KG, H = np.zeros((1, 1)), np.zeros((1, q)), np.zeros((m, 1))
         fit = Realisation(F, KG, H, exact.D)
         return len(F), fit, float(np.sum(metric.residual(fit.responses(metric.moments.lags), goal) ** 2)), shown, {}
     count = order if isinstance(order, int) else largest_gap(hankel[0], largest)

@@ -12,7 +12,7 @@ from kelman.bridge._align import basis_change
 from kelman.bridge._behaviour import behaviour_of, scaled
 from kelman.bridge._data import real_array
 from kelman.bridge._dynamics import Dynamics
-from kelman.bridge._flags import flags_of
+from kelman.bridge._flags import flags_of, no_dynamics
 from kelman.bridge._order import check_order, choose, realisation_of
 from kelman.bridge._predictor import LinearPredictor, constant_model, rested
 from kelman.bridge._project import (
@@ -218,7 +218,8 @@ def _finish(
         T=None if reference is None else basis_change(predictor, reference),
         reference=reference,
         amplitude_poles=_amplitude_map(source, reading, metric, predictor.n, amplitudes),
-        flags=flags_of(
+        flags=no_dynamics(criterion)
+        + flags_of(
             predictor, reading.exact, values, covs, moments, direct, cost, rest, r2, data is not None, Sigma is not None
         ),
         predictor=predictor,
