@@ -14,7 +14,7 @@ from kelman.bridge._excess import exact_risk
 from kelman.bridge._moments import moments_of_model
 from kelman.bridge._predictor import LinearPredictor, predictor_of_elman, predictor_of_model
 from kelman.bridge._project import metric_of, weighted_hankel
-from kelman.errors import KelmanError
+from kelman.errors import KelmanError, NoSteadyStateError
 from kelman.models import Elman, StateSpace
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ class Comparison:
     h2_error : float
         The same over all lags, ||G_a - G_b||_2 / ||G_a||_2 without the direct terms; NaN where a system is not stable.
     nu_gap : float
-        Vinnicombe's distance of the systems from [u, e] to z: 0 for equal, 1 for incomparable ones; also for unstable systems.
+        Vinnicombe's distance of the systems from [u, e] to z: 0 for equal, 1 for incomparable ones; also for unstable systems, NaN
+        where a mode on the unit circle is not reached or not seen.
     hankel_a, hankel_b : ndarray
         Hankel singular values of the predictors, weighted by the covariances under a.
     excess_ab : float
@@ -212,24 +213,27 @@ def _responses(system: _System, steps: int) -> FloatArray:
 
 
 def _h2_error(a: _System, b: _System) -> float:
-    """H2 norm of the difference over that of a, direct terms of e left out (they are equal)."""
-    from kelman.lti import lyapunov
+    """H2 norm of the difference over that of a, without what e adds at once (it is the same in both)."""
+    from kelman.lti import h2_norm
 
     if max(float(np.abs(np.linalg.eigvals(s[0])).max(initial=0.0)) for s in (a, b)) >= 1 - 1e-10:
         return float("nan")
-    n = len(a[0])
-    A = np.block([[a[0], np.zeros((n, len(b[0])))], [np.zeros((len(b[0]), n)), b[0]]])
-    B, H = np.vstack([a[1], b[1]]), np.hstack([a[2], -b[2]])
-    P = lyapunov(A, B @ B.T)
-    gap = float(np.trace(H @ P @ H.T)) + float(np.sum((a[3] - b[3]) ** 2))
-    size = float(np.trace(a[2] @ P[:n, :n] @ a[2].T))
-    return _ratio(np.sqrt(max(gap, 0.0)), np.sqrt(max(size, 0.0)))
+    n, k, m = len(a[0]), len(b[0]), len(a[3])
+    A = np.block([[a[0], np.zeros((n, k))], [np.zeros((k, n)), b[0]]])
+    known = a[3].copy()
+    known[:, known.shape[1] - m :] = 0.0
+    gap = h2_norm(A, np.vstack([a[1], b[1]]), np.hstack([a[2], -b[2]]), a[3] - b[3])
+    return _ratio(gap, h2_norm(a[0], a[1], a[2], known))
 
 
 def _nu_gap(a: _System, b: _System) -> float:
+    """Gap, or NaN where a mode on the unit circle is not reached or not seen."""
     from kelman.lti import nu_gap
 
-    return float(nu_gap(a, b))
+    try:
+        return float(nu_gap(a, b))
+    except NoSteadyStateError:
+        return float("nan")
 
 
 def _ratio(gap: float, size: float) -> float:
