@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.arithmetic import Numbers as Numbers
+from tests.arithmetic import Numbers
 
 SUPPORT = 1e-9  # relative variance below which a component counts as predicted exactly
 AGREE = 1e-6  # relative disagreement (in standard deviations of the component) that such a component may show

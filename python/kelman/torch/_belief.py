@@ -83,7 +83,7 @@ def _bound(h: Tensor, error: Tensor, tol: float) -> Tensor:
 
 def tolerance(size: int, dtype: torch.dtype) -> float:
     """Relative size below which a variance counts as zero."""
-    return 16 * size * torch.finfo(dtype).eps
+    return 16 * size * float(torch.finfo(dtype).eps)
 
 
 def _drop_direction(V: Tensor, v: Tensor, on: Tensor) -> Tensor:
@@ -196,6 +196,12 @@ def join(belief: Belief, noise: Tensor) -> Belief:
         pad(belief.error, own.expand_as(noise)),
         pad(belief.error_inf, None),
     )
+
+
+def head(belief: Belief, q: int) -> Belief:
+    """Belief about the first q entries of s."""
+    mean, cov, V, rank, error, error_inf = belief
+    return Belief(mean[:, :q], cov[:, :q, :q], V[:, :q], rank, error[:, :q, :q], error_inf[:, :q, :q])
 
 
 def new_belief(mean: Tensor, cov: Tensor, V: Tensor, rank: Tensor) -> Belief:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kelman.torch._belief import Belief, Seen, join, new_belief, observe, transform
+from kelman.torch._belief import Belief, Seen, head, join, new_belief, observe, transform
 
 OK, NOT_POSITIVE_DEFINITE, IMPOSSIBLE, NOT_FINITE = 0, 1, 2, 3
 
@@ -163,8 +163,7 @@ def update(problem: Any, fields: Fields, x: Belief, k: int, inside: Tensor) -> S
         joint, one = observe(joint, rows[:, i].expand(N, -1), y[:, i], here[:, i], diffuse_2pi=statsmodels)
         loglik = loglik + one.loglik
         seen.append(one)
-    both = Belief(*(part[:, : 2 * n] for part in joint[:1]), joint.cov[:, : 2 * n, : 2 * n], joint.inf[:, : 2 * n],
-                  joint.rank, joint.error[:, : 2 * n, : 2 * n], joint.error_inf[:, : 2 * n, : 2 * n])  # fmt: skip
+    both = head(joint, 2 * n)
     return Step(k, x, both, innovation, (innovation_cov + innovation_cov.mT) / 2, loglik, seen, inside)
 
 

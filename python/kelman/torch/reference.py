@@ -7,6 +7,11 @@ what ``kelman validate`` holds the core against. Gradients come from autograd.
 
 from __future__ import annotations
 
-from kelman.torch._linear import filter_raw as filter_raw, loglik as loglik, smooth_raw as smooth_raw
+from kelman.torch._elman import (
+    forward_raw,
+    gauss_newton_raw,
+    loss_and_grad_raw,
+)
+from kelman.torch._linear import filter_raw, loglik, smooth_raw
 
-__all__ = ["filter_raw", "loglik", "smooth_raw"]
+__all__ = ["filter_raw", "forward_raw", "gauss_newton_raw", "loglik", "loss_and_grad_raw", "smooth_raw"]
