@@ -45,7 +45,7 @@ out = {
     "mean": r.mean, "cov": r.cov, "innovation": r.innovation, "loglik": r.loglik, "smoothed": s.mean,
     "smoothed_cov": s.cov, "lag_one_cov": s.lag_one_cov, "forecast": f.mean, "forecast_cov": f.cov,
     "step": step.mean, "loglik_alone": kelman.loglik(model, z, u), "steady": kelman.steady_state(model.replace(B=None)).K,
-    "simulated": kelman.simulate(model, 10, u=u[:10], rng=3).z, "y": kelman.forward(net, x).y, "loss": loss, "U": g.U,
+    "simulated": kelman.simulate(model.replace(m1=[0, 0], P1=np.eye(2)), 10, u=u[:10], rng=3).z, "y": kelman.forward(net, x).y, "loss": loss, "U": g.U,
     "JtJ": kelman.rnn.gauss_newton(net, x[:-1], x[1:]).JtJ,
 }
 print(json.dumps({name: np.asarray(value).tolist() for name, value in out.items()}))
@@ -54,7 +54,9 @@ print(json.dumps({name: np.asarray(value).tolist() for name, value in out.items(
 
 def _run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KELMAN_")}
-    return subprocess.run([sys.executable, "-c", code], env=clean | environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=clean | environment, capture_output=True, text=True, check=False
+    )
 
 
 def _answers(code: str, **environment: str) -> dict[str, Any]:
@@ -125,5 +127,7 @@ def test_an_unknown_backend_is_refused() -> None:
     model = kelman.StateSpace([[1.0]], [[1.0]], [[1.0]], [[1.0]])
     with pytest.raises(kelman.errors.KelmanError, match=r"backend: expected one of 'core', 'torch', got 'pytorch'"):
         kelman.loglik(model, [1.0], backend="pytorch")
-    done = _run("import kelman; kelman.loglik(kelman.StateSpace([[1.]],[[1.]],[[1.]],[[1.]]), [1.])", KELMAN_BACKEND="x")
+    done = _run(
+        "import kelman; kelman.loglik(kelman.StateSpace([[1.]],[[1.]],[[1.]],[[1.]]), [1.])", KELMAN_BACKEND="x"
+    )
     assert "KELMAN_BACKEND: expected one of 'core', 'torch', got 'x'" in done.stderr

@@ -26,32 +26,20 @@ def _both(verb: Any, *arguments: Any, **options: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("store", ["loglik", "last", "means", "filtered", "all"])
 def test_filter_keeps_what_the_store_says_and_equals_the_core(store: str) -> None:
     """Ragged series with gaps and inputs, every store: the same names, shapes and numbers as the core's."""
-    case = build(random_kind(3, n=3, m=2, p=1, T=9, N=3, start="auto", gaps="mixed", A="constant", input="constant"))
-    case_model = _time_free(case)
+    fixed = dict.fromkeys(("A", "H", "noise", "input", "offset"), "series")
+    case = build(random_kind(3, n=3, m=2, p=1, T=9, N=3, start="auto", gaps="mixed", rank_Q=3, rank_R=2, **fixed))
+    model = case.model()
     z = [series[: 9 - 2 * i] for i, series in enumerate(case.z)]
     u = [series[: 9 - 2 * i] for i, series in enumerate(case.u_past)]
-    core, torch = _both(kelman.filter, case_model, z, u, store=store)
+    core, torch = _both(kelman.filter, model, z, u, store=store)
     assert set(core._arrays) == set(torch._arrays)
     for name, value in core._arrays.items():
         if value.dtype.kind == "f":
             close(name, torch._arrays[name], value, 1.0, 1e-10)
-    go_on = _both(kelman.filter, case_model, case.z, case.u_past, store="all", start=None)
+    go_on = _both(kelman.filter, model, case.z, case.u_past, store="all", start=None)
     for name, value in go_on[0]._arrays.items():
         if value.dtype.kind == "f":
             close(name, go_on[1]._arrays[name], value, 1.0, 1e-10)
-
-
-def _time_free(case: Any) -> kelman.StateSpace:
-    """The case's model with what varies in time frozen at its first step."""
-    arguments = dict(case.arguments)
-    for name in ("A", "H", "Q", "R", "B", "D", "b", "c", "S"):
-        value, rank = arguments.get(name), 1 if name in "bc" else 2
-        if value is not None and value.ndim == rank + 1:
-            arguments[name] = value[0]
-        elif value is not None and value.ndim == rank + 2:
-            arguments[name] = value[:, :1]
-    make = kelman.StateSpace.from_shifted if case.lag else kelman.StateSpace
-    return make(**arguments)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -115,7 +103,7 @@ def test_autograd_goes_through_the_filter() -> None:
         assert float((gradient.numpy() * move).sum()) == pytest.approx(numeric, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize(("hidden", "output"), product(ACTIVATIONS, ACTIVATIONS))
+@pytest.mark.parametrize(("hidden", "output"), list(product(ACTIVATIONS, ACTIVATIONS)))
 def test_networks_equal_the_core(hidden: Any, output: Any) -> None:
     """Outputs, states, gradients and normal equations of both backends, with masks, lengths, warm-up and D."""
     rng = np.random.default_rng(7)

@@ -94,13 +94,13 @@ def loss_and_grad_raw(problem: Any, threads: int = 1) -> tuple[float, float, dic
     loss = (weight * (yhat - target).square()).sum() / total
     gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
     named = {name: g.numpy() for name, g in zip(leaves, gradients, strict=True)}
-    return float(loss), float(total), named
+    return float(loss.detach()), float(total), named
 
 
 def gauss_newton_raw(
     problem: Any, threads: int = 1, *, learn_h0: bool
 ) -> tuple[float, float, NDArray[Any], NDArray[Any]]:
-    """Normal equations from the Jacobian that forward-mode differentiation gives.
+    """Normal equations, by carrying d h_k / d weights forward in time.
 
     Parameters
     ----------
@@ -116,29 +116,62 @@ def gauss_newton_raw(
     loss, total weight, J'WJ / weight, J'We / weight
     """
     del threads
-    weights, h0, x, inside = _tensors(problem)
+    w, h, x, inside = _tensors(problem)
     target, weight = _targets(problem, inside)
-    names = list(weights) + (["h0"] if learn_h0 else [])
-    values = [weights[name] for name in weights] + ([h0[0]] if learn_h0 else [])
-    shapes = [value.shape for value in values]
-    sizes = [value.numel() for value in values]
-    vector = torch.cat([value.reshape(-1) for value in values])
-
-    def outputs(vector: Tensor) -> Tensor:
-        parts = (part.reshape(shape) for part, shape in zip(vector.split(sizes), shapes, strict=True))
-        named = dict(zip(names, parts, strict=True))
-        start = named.pop("h0", h0[:1]).expand(len(x), -1) if learn_h0 else h0
-        return run(named, problem.hidden, problem.output, start, x)[0]
-
-    yhat = outputs(vector)
-    jacobian = torch.func.jacfwd(outputs)(vector)
-    rows, w = jacobian.reshape(-1, len(vector)), weight.expand_as(yhat).reshape(-1)
-    error = torch.where(w > 0, (yhat - target).reshape(-1), 0)
-    rows = torch.where(w[:, None] > 0, rows, 0)
+    weight = weight.expand_as(target)
+    at, P = _places(w, h.shape[1] if learn_h0 else 0)
+    dh = torch.zeros(*h.shape, P, dtype=h.dtype)
+    if learn_h0:
+        dh[:, :, at["h0"]] = torch.eye(h.shape[1], dtype=h.dtype)
+    JtJ, Jtr, loss = torch.zeros(P, P, dtype=h.dtype), torch.zeros(P, dtype=h.dtype), torch.zeros((), dtype=h.dtype)
+    for k in range(x.shape[1]):
+        ds = w["U"] @ dh
+        _add_outer(ds, at["U"], h)
+        _add_outer(ds, at["W"], x[:, k])
+        _add_outer(ds, at["b"], torch.ones_like(h[:, :1]))
+        h, slope = _with_slope(problem.hidden, h @ w["U"].mT + x[:, k] @ w["W"].mT + w["b"])
+        dh = slope[..., None] * ds
+        ds = w["V"] @ dh
+        _add_outer(ds, at["V"], h)
+        _add_outer(ds, at["c"], torch.ones_like(h[:, :1]))
+        s = h @ w["V"].mT + w["c"]
+        if "D" in w:
+            _add_outer(ds, at["D"], x[:, k])
+            s = s + x[:, k] @ w["D"].mT
+        y, slope = _with_slope(problem.output, s)
+        counted = weight[:, k] > 0
+        J = torch.where(counted[..., None], slope[..., None] * ds, 0).reshape(-1, P)
+        e, weights = torch.where(counted, y - target[:, k], 0).reshape(-1), weight[:, k].reshape(-1)
+        JtJ += J.mT @ (weights[:, None] * J)
+        Jtr += J.mT @ (weights * e)
+        loss += (weights * e * e).sum()
     total = weight.sum()
-    weighted = rows * w[:, None]
-    loss = (w * error.square()).sum() / total
-    return float(loss), float(total), (weighted.T @ rows / total).numpy(), (weighted.T @ error / total).numpy()
+    return float(loss / total), float(total), (JtJ / total).numpy(), (Jtr / total).numpy()
+
+
+def _places(weights: Weights, start: int) -> tuple[dict[str, slice], int]:
+    """Where each weight stands in the vector of parameters, and its length."""
+    at, end = {}, 0
+    for name, size in [(name, value.numel()) for name, value in weights.items()] + [("h0", start)]:
+        at[name] = slice(end, end + size)
+        end += size
+    return at, end
+
+
+def _add_outer(ds: Tensor, at: slice, v: Tensor) -> None:
+    """Add d (M v) / d M to ds (N, rows, P), where M (rows, columns) stands at `at` and v is (N, columns)."""
+    rows, columns = ds.shape[1], v.shape[1]
+    block = torch.eye(rows, dtype=ds.dtype)[None, :, :, None] * v[:, None, None, :]
+    ds[:, :, at] += block.reshape(len(v), rows, rows * columns)
+
+
+def _with_slope(activation: str, s: Tensor) -> tuple[Tensor, Tensor]:
+    """The activation and its derivative, by autograd."""
+    with torch.enable_grad():
+        leaf = s.detach().requires_grad_()
+        value = ACTIVATIONS[activation](leaf)
+        (slope,) = torch.autograd.grad(value.sum(), leaf)
+    return value.detach(), slope
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
