@@ -83,6 +83,18 @@ def test_larger_hidden_layers_agree_with_the_gradient() -> None:
     np.testing.assert_allclose(2 * equations.Jtr, flat, atol=1e-5 * np.abs(flat).max())
 
 
+@pytest.mark.parametrize("steps", [122, 123, 124, 246, 3])
+def test_any_number_of_rows_fills_the_chunks(steps: int) -> None:
+    """A length that fills the chunks of Jacobian rows exactly, and warm-ups that leave one row, change nothing."""
+    net = network(6, sizes=(1, 8, 1))
+    x, y = data(6, 1, steps, 1, 1)
+    for warmup in (0, steps - 1):
+        gradient = kelman.loss_and_grad(net, x, y, warmup=warmup)[1]
+        flat = np.concatenate([getattr(gradient, n).ravel() for n in ("U", "W", "b", "V", "c")])
+        Jtr = gauss_newton(net, x, y, warmup=warmup).Jtr
+        np.testing.assert_allclose(2 * Jtr, flat, atol=1e-12 * np.abs(flat).max())
+
+
 def test_a_start_per_series_cannot_be_learnt_here() -> None:
     """h0 (N, h) is not part of the vector of weights, and asking for it says so."""
     net = network(5, start=3)

@@ -160,6 +160,7 @@ class Sensitivities {
   }
 
   void flush(NormalEquations<Scalar>& sums) {
+    if (waiting_ == 0) return;  // a rank update of no rows divides by zero inside Eigen
     const auto rows = rows_.topRows(waiting_);
     sums.JtJ.template selfadjointView<Eigen::Lower>().rankUpdate(rows.transpose());
     sums.Jtr.noalias() += rows.transpose() * errors_.head(waiting_);
