@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The table of activations: one row per name, the same names as in the C++ core and in the PyTorch backend.
 
-Every row holds the function and its derivative, both of the pre-activation, in NumPy. The core has its own rows
+Every row holds the function and its derivative (of the pre-activation) and the slope written in the output, in NumPy. The core has its own rows
 (``cpp/kelman/rnn/activation.hpp``); these serve read-outs (Jacobians, fixed points) and tests.
 """
 
@@ -27,38 +27,46 @@ _Function = Callable[[NDArray[Any]], NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class ActivationRow:
-    """One activation: its name, the function and its derivative (both of the pre-activation)."""
+    """One activation: its name, the function and its derivative (of the pre-activation), and the slope from the output."""
 
     name: Activation
     function: _Function
     derivative: _Function
+    slope: _Function
     smooth: bool
 
 
 def _sigmoid(s: NDArray[Any]) -> NDArray[Any]:
     small: NDArray[Any] = np.exp(-np.abs(s))
-    return np.where(s < 0, small, 1) / (1 + small)
+    result: NDArray[Any] = np.where(s < 0, small, 1) / (1 + small)
+    return result
 
 
 def _softplus(s: NDArray[Any]) -> NDArray[Any]:
     rest: NDArray[Any] = np.log1p(np.exp(-np.abs(s)))
-    return np.maximum(s, 0) + rest
+    result: NDArray[Any] = np.maximum(s, 0) + rest
+    return result
+
+
+def _step(s: NDArray[Any]) -> NDArray[Any]:
+    return (s > 0).astype(s.dtype)
+
+
+def _leak(s: NDArray[Any]) -> NDArray[Any]:
+    return np.where(s > 0, 1, LEAKY_SLOPE).astype(s.dtype)
 
 
 ACTIVATIONS: dict[str, ActivationRow] = {
     row.name: row
     for row in (
-        ActivationRow("identity", lambda s: s, np.ones_like, smooth=True),
-        ActivationRow("tanh", np.tanh, lambda s: 1 - np.tanh(s) ** 2, smooth=True),
-        ActivationRow("relu", lambda s: np.maximum(s, 0), lambda s: (s > 0).astype(s.dtype), smooth=False),
+        ActivationRow("identity", lambda s: s, np.ones_like, np.ones_like, smooth=True),
+        ActivationRow("tanh", np.tanh, lambda s: 1 - np.tanh(s) ** 2, lambda y: 1 - y * y, smooth=True),
+        ActivationRow("relu", lambda s: np.maximum(s, 0), _step, _step, smooth=False),
         ActivationRow(
-            "leaky_relu",
-            lambda s: np.where(s > 0, s, s * s.dtype.type(LEAKY_SLOPE)),
-            lambda s: np.where(s > 0, 1, LEAKY_SLOPE).astype(s.dtype),
-            smooth=False,
+            "leaky_relu", lambda s: np.where(s > 0, s, s * s.dtype.type(LEAKY_SLOPE)), _leak, _leak, smooth=False
         ),
-        ActivationRow("sigmoid", _sigmoid, lambda s: _sigmoid(s) * _sigmoid(-s), smooth=True),
-        ActivationRow("softplus", _softplus, _sigmoid, smooth=True),
+        ActivationRow("sigmoid", _sigmoid, lambda s: _sigmoid(s) * _sigmoid(-s), lambda y: y * (1 - y), smooth=True),
+        ActivationRow("softplus", _softplus, _sigmoid, lambda y: -np.expm1(-y), smooth=True),
     )
 }
 """The rows by name, in the order of the words of :data:`Activation`."""

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Levenberg-Marquardt on streamed normal equations.
+
+Solve (JtJ + damping diag(d)) step = -Jtr, d the largest diagonal of JtJ seen so far (More), so that the result does not
+depend on units; the change of basis that leaves the network's function alone makes JtJ singular and is held by the
+damping. A step that raises the loss or that the stability guard refuses is not taken and raises the damping (Nielsen).
+Converged when the loss that a full Gauss-Newton step could still gain is below `tolerance` times the loss.
+Reference: Nocedal and Wright, Numerical Optimization, 10.3; Nielsen, IMM-REP-1999-05.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .._types import Array
+    from ._train_objective import Journal, Objective
+
+SINGULAR = 1e-9  # directions of JtJ (scaled to unit diagonal) below this are the freedom of basis
+
+
+def attainable(JtJ: Array, Jtr: Array) -> float:
+    """Loss that a full Gauss-Newton step would gain, outside the directions that change nothing."""
+    scale = np.sqrt(np.maximum(np.diag(JtJ), 1e-300))
+    values, vectors = np.linalg.eigh(JtJ / np.outer(scale, scale))
+    along = vectors.T @ (Jtr / scale)
+    sure = values > SINGULAR * max(values[-1], 1e-300)
+    return float((along[sure] ** 2 / values[sure]).sum())
+
+
+def levenberg_marquardt(
+    objective: Objective, theta: Array, journal: Journal, *, phase: str, max_iterations: int, tolerance: float
+) -> tuple[Array, bool, str]:
+    """Weights, whether converged, and a word why it ended. The best weights also stay in the objective."""
+    loss, JtJ, Jtr = objective.normal_equations(theta)
+    if not np.isfinite(loss):
+        return theta, False, "the network overflows at the start"
+    objective.keep(theta, loss)
+    scale = np.maximum(np.diag(JtJ), 1e-12 * max(np.diag(JtJ).max(), 1e-300))
+    damping, growth, small = 1e-2, 2.0, 0
+    refused = False
+    for iteration in range(max_iterations):
+        journal.note(phase, iteration, loss, objective.radius(theta), damping)
+        if attainable(JtJ, Jtr) <= tolerance * loss:
+            return theta, True, "converged"
+        while True:
+            step = np.linalg.solve(JtJ + np.diag(damping * scale), -Jtr)
+            trial = theta + step
+            predicted = float(-(2 * Jtr @ step + step @ JtJ @ step))
+            refused = not objective.is_stable(trial)
+            new = (np.inf, JtJ, Jtr) if refused else objective.normal_equations(trial)
+            gain = (loss - new[0]) / predicted if np.isfinite(new[0]) and predicted > 0 else -1.0
+            if gain > 1e-4:
+                break
+            damping, growth = damping * growth, growth * 2
+            if damping > 1e12:
+                return theta, *_stalled(refused, small)
+            if journal.out_of_time():
+                return theta, False, f"max_seconds={journal.max_seconds:g} were used up"
+        small = small + 1 if loss - new[0] <= tolerance * loss else 0
+        theta, (loss, JtJ, Jtr) = trial, new
+        objective.keep(theta, loss)
+        scale = np.maximum(scale, np.diag(JtJ))
+        damping, growth = max(damping * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-14), 2.0
+        if small >= 5:
+            return theta, True, "converged: five steps in a row gained less than the tolerance"
+    return theta, False, f"max_iterations={max_iterations} reached"
+
+
+def _stalled(refused: bool, small: int) -> tuple[bool, str]:
+    if refused:
+        return False, "stopped at the stability limit: every further step has an unstable U"
+    return small > 0, "no step lowers the loss any more (rounding)"

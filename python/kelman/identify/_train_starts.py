@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where training begins: random weights, or a linear model found by regression and realisation.
+
+Both speak of standardised data. The linear model: regress y_k on x_k, x_{k-1}, ..., realise the coefficients (the
+Markov parameters V F^i W of the predictor) as a state space of the wanted size, and give it to the network at an
+operating point of its activation where that is nearly linear. With h = s0 + g (p - p0) near the pre-activation p0,
+    U' = U / g,  W' = W,  b' = p0 - U s0 / g,  V' = V / g,  c' = c - V s0 / g,
+the states scaled so that the pre-activations move by `gain`. Small gain: nearly exact, to be released by training.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from ..lti import ho_kalman
+from ..models import Elman
+from ..models._activation import ACTIVATIONS
+from ..rnn._problem import counted
+
+if TYPE_CHECKING:
+    from .._types import Array
+    from ..models._activation import Activation
+    from ..rnn._problem import Problem
+
+GAIN: dict[str, float] = {"relu": 1.0, "leaky_relu": 1.0}
+"""Standard deviation of the pre-activations after a subspace start, where it is not 0.1."""
+
+OPERATING_POINT: dict[str, float] = {"relu": 4.0, "leaky_relu": 4.0, "softplus": 1.0}
+"""Pre-activation around which the network starts, where it is not 0."""
+
+
+def random_start(like: Elman, rng: np.random.Generator) -> Elman:
+    """U half an orthogonal matrix, W and V small; offsets at the operating point of the activation."""
+    n, i, o, _ = like.dims
+    Q, R = np.linalg.qr(rng.normal(size=(n, n)))
+    U = 0.5 * Q * np.where(np.diag(R) < 0, -1.0, 1.0)
+    W = 0.3 * rng.normal(size=(n, i))
+    V = 0.3 * rng.normal(size=(o, n))
+    b = np.zeros(n)
+    if like.hidden in ("relu", "leaky_relu"):
+        b += 0.5
+    return like.replace(U=U, W=W, b=b, V=V, c=-V @ b if like.output == "identity" else np.zeros(o))
+
+
+def linear_start(like: Elman, problem: Problem, rng: np.random.Generator, gain: float | None = None) -> Elman:
+    """The network nearest to a linear model of the data: a regression on the past, realised with the network's size."""
+    n, i, o, _ = like.dims
+    lags = _lags(problem, n)
+    coefficients = _regression(problem, lags)
+    markov = np.concatenate([np.zeros((1, o, i)), coefficients])
+    rank = min(n, (len(markov) - 1) // 2 * o, (len(markov) - 1) // 2 * i)
+    found = ho_kalman(markov, rank)
+    U, W, V = (np.array(m, dtype=float) for m in (found.A, found.B, found.H))
+    radius = np.abs(np.linalg.eigvals(U)).max()
+    if radius > 0.98:
+        U *= 0.98 / radius
+    if rank < n:  # units to spare: independent, weakly driven, not yet read
+        spare = n - rank
+        U = np.block([[U, np.zeros((rank, spare))], [np.zeros((spare, rank)), 0.5 * np.eye(spare)]])
+        W = np.vstack([W, 0.3 * rng.normal(size=(spare, i))])
+        V = np.hstack([V, 1e-3 * rng.normal(size=(o, spare))])
+    linear = like.replace(U=U, W=W, b=np.zeros(n), V=V, c=np.zeros(o), hidden="identity", output="identity")
+    return _at_operating_point(_unit_states(linear), like.hidden, gain)
+
+
+def _lags(problem: Problem, n: int) -> int:
+    """How many past steps to regress on: enough for the realisation, few enough for the data."""
+    i = problem.x.shape[2]
+    steps = int((counted(problem) > 0).any(axis=2).sum())
+    longest = problem.x.shape[1] if problem.lengths is None else int(problem.lengths.max())
+    wanted = max(2 * n + 2, 30)
+    return int(max(2, min(wanted, steps // (10 * i), longest // 3)))
+
+
+def _regression(problem: Problem, lags: int) -> Array:
+    """Least-squares coefficients (lags, o, i) of y_k on x_k .. x_{k-lags+1}, with a little ridge."""
+    x, y = problem.x, cast("Array", problem.y)
+    n, steps, i = x.shape
+    weight = counted(problem)
+    o = y.shape[2]
+    first = lags - 1
+    if steps <= first:
+        raise ValueError("too few steps")
+    count = lags * i + 1
+    gram, right = np.zeros((o, count, count)), np.zeros((o, count))
+    for series in range(n):
+        end = steps if problem.lengths is None else int(problem.lengths[series])
+        if end <= first:
+            continue
+        past = np.lib.stride_tricks.sliding_window_view(x[series, :end], lags, axis=0)[:, :, ::-1]
+        rows = np.hstack([past.transpose(0, 2, 1).reshape(len(past), -1), np.ones((len(past), 1))])
+        for j in range(o):
+            w = weight[series, first:end, j]
+            weighted = rows * w[:, None]
+            gram[j] += weighted.T @ rows
+            right[j] += weighted.T @ np.where(w > 0, y[series, first:end, j], 0.0)
+    out = np.empty((lags, o, i))
+    for j in range(o):
+        ridge = 1e-8 * max(np.trace(gram[j]) / count, 1e-300)
+        beta = np.linalg.solve(gram[j] + ridge * np.eye(count), right[j])
+        out[:, j] = beta[:-1].reshape(lags, i)
+    return out
+
+
+def _unit_states(linear: Elman) -> Elman:
+    """The same linear network with states of unit variance on white inputs."""
+    U, W = linear.U, linear.W
+    power, term = W @ W.T, W @ W.T
+    for _ in range(200):
+        term = U @ term @ U.T
+        power = power + term
+    size = np.sqrt(np.maximum(np.diag(power), 1e-300))
+    return linear.replace(U=U * size / size[:, None], W=W / size[:, None], V=linear.V * size)
+
+
+def _at_operating_point(linear: Elman, word: Activation, gain: float | None) -> Elman:
+    """The linear network imitated by one with another activation."""
+    if word == "identity":
+        return linear
+    row = ACTIVATIONS[word]
+    at = np.array([OPERATING_POINT.get(word, 0.0)])
+    s0, g = float(row.function(at)[0]), float(row.derivative(at)[0])
+    size = gain or GAIN.get(word, 0.1)
+    U, V = linear.U / g, linear.V / (g * size)
+    ones = np.full(linear.dims.hidden, s0)
+    changed = linear.replace(
+        U=U, W=linear.W * size, b=at - U @ ones, V=V, c=linear.c - V @ ones, hidden=word, h0=linear.h0
+    )
+    return changed if s0 == 0 else changed.replace(h0=ones)
