@@ -56,6 +56,8 @@ def train(
     lengths: ArrayLike | None = None,
     warmup: int | Literal["auto"] = "auto",
     learn_h0: bool = False,
+    offsets: bool | Literal["auto"] = "auto",
+    shrinkage: float | Literal["auto"] = "auto",
     max_iterations: int | None = None,
     max_seconds: float = np.inf,
     tolerance: float | None = None,
@@ -94,7 +96,8 @@ def train(
     start : {"auto", "random", "subspace", "given"}
         "random": U half an orthogonal matrix, small W and V. "subspace": the linear model of the data (a long regression
         on past inputs, realised with as many states as there are units), at small gain where the activation is curved.
-        "given": the network's own weights. "auto": given for a network; random for sizes.
+        "given": the network's own weights. "auto": given for a network; for sizes random where the hidden activation is
+        linear, subspace where it is curved.
     starts : int, optional
         Number of starts. All get a few iterations, the best goes on. Default: 4 for random ones by Levenberg-Marquardt,
         else 1.
@@ -103,17 +106,25 @@ def train(
     mask, lengths
         As in `loss_and_grad`.
     warmup : int or "auto"
-        First steps of every series that are not counted. "auto": until the start moves the outputs by less than 1e-4 of
+        First steps of every series that are not counted. "auto": until the start moves the outputs by less than 1e-3 of
         their deviation, at most a tenth of the length of a typical series.
     learn_h0 : bool
         Whether the start h0, shared by all series, is learnt too.
+    offsets : bool or "auto"
+        Whether b and c are learnt. "auto": always where an activation is curved; in a linear network only where the data
+        show a constant (more than two standard errors from zero in a linear regression), since each one learnt in vain
+        costs accuracy.
+    shrinkage : float or "auto"
+        Strength of a Gaussian prior that holds every weight to its start; 1 gives it the root mean square of its array
+        as standard deviation, 0 is plain least squares. "auto": 1 for a curved network from a subspace start (directions
+        that the data do not speak of stay linear), else 0.
     max_iterations : int, optional
         Of the optimiser (Adam: epochs). Default 100 (lm), 2000 (lbfgs), 300 (adam).
     max_seconds : float
         Time after which the best network so far is returned.
     tolerance : float, optional
-        Relative gain of the loss below which it has converged. Default: a thousandth of what one weight is worth
-        (1e-3 over the count of targets), at most 1e-6.
+        Relative gain of the loss below which it has converged. Default: a hundredth of what one weight is worth
+        (1e-2 over the count of targets), at most 1e-6.
     max_radius : float
         Steps that bring the spectral radius of U above this are refused, where the hidden activation is linear.
     learning_rate, batch, window, validation, patience
@@ -148,7 +159,7 @@ def train(
     template = _template(rnn_or_sizes, x, y, hidden, output, direct, inputs, target)
     problem, _ = loss_problem(template, x, y, mask=mask, lengths=lengths, dtype=np.dtype(np.float64))
     settings = _settings(
-        template, problem, method=method, start=start, starts=starts, warmup=warmup, learn_h0=learn_h0,
+        template, problem, method=method, start=start, starts=starts, warmup=warmup, learn_h0=learn_h0, offsets=offsets, shrinkage=shrinkage,
         max_iterations=max_iterations, tolerance=tolerance, max_radius=max_radius,
         given=isinstance(rnn_or_sizes, Elman),
         adam={"learning_rate": learning_rate, "batch": batch, "window": window, "validation": validation, "patience": patience},
@@ -192,7 +203,7 @@ def _template(given: Any, x: Any, y: Any, hidden: Any, output: Any, direct: bool
 
 
 def _settings(
-    template: Elman, problem: Problem, *, method: str, start: str, starts: Any, warmup: Any, learn_h0: bool,
+    template: Elman, problem: Problem, *, method: str, start: str, starts: Any, warmup: Any, learn_h0: bool, offsets: Any, shrinkage: Any,
     max_iterations: Any, tolerance: Any, max_radius: Any, given: bool, adam: dict[str, Any],
 ) -> Settings:  # fmt: skip
     """Check the options and fill in the defaults."""
@@ -202,7 +213,7 @@ def _settings(
         method = "lm" if weights <= LM_WEIGHTS else "lbfgs"
     start = one_of(start, "start", ("auto", "random", "subspace", "given"))
     if start == "auto":
-        start = "given" if given else "random"
+        start = "given" if given else "random" if template.hidden == "identity" else "subspace"
     if start == "given" and not given:
         raise KelmanError('start: "given" needs a network; sizes were given')
     if learn_h0 and template.dims.N is not None:
@@ -214,6 +225,10 @@ def _settings(
             raise KelmanError(f"warmup: expected fewer than the {longest} steps, got {skipped}")
         if not counted(replace(problem, warmup=skipped)).any():
             raise KelmanError(f"warmup: nothing is left to count after {skipped} steps")
+    if offsets not in (True, False, "auto"):
+        raise KelmanError(f'offsets: expected True, False or "auto", got {offsets!r:.60}')
+    if shrinkage != "auto" and not float(shrinkage) >= 0:
+        raise KelmanError(f'shrinkage: expected a number >= 0 or "auto", got {shrinkage!r:.60}')
     if not 0 < float(max_radius) <= 1:
         raise KelmanError(f"max_radius: expected a number in (0, 1], got {max_radius!r}")
     count = 4 if starts is None and method == "lm" and start == "random" else 1 if starts is None else starts
@@ -224,8 +239,12 @@ def _settings(
         starts=as_count(count, "starts"),
         warmup=skipped,
         learn_h0=bool(learn_h0),
+        offsets=None if offsets == "auto" else bool(offsets),
+        shrinkage=float(start == "subspace" and template.hidden != "identity")
+        if shrinkage == "auto"
+        else float(shrinkage),
         max_iterations=as_count(max_iterations or {"lm": 100, "lbfgs": 2000, "adam": 300}[method], "max_iterations"),
-        tolerance=_positive(tolerance, "tolerance") if tolerance is not None else min(1e-6, 1e-3 / worth),
+        tolerance=_positive(tolerance, "tolerance") if tolerance is not None else min(1e-6, 1e-2 / worth),
         max_radius=float(max_radius),
         adam=_adam_options(template, **adam),
     )

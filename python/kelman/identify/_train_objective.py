@@ -87,7 +87,11 @@ class Journal:
 
 @dataclass(slots=True)
 class Objective:
-    """Loss, gradient and normal equations at a vector of weights; remembers the best vector it was told of."""
+    """Loss, gradient and normal equations at a vector of weights; remembers the best vector it was told of.
+
+    Where `frozen` is True the vector is not moved: gradients are zero there. `prior` holds weights and centre of a
+    quadratic penalty that is part of the loss.
+    """
 
     template: Elman
     problem: Problem
@@ -96,6 +100,8 @@ class Objective:
     learn_h0: bool
     max_radius: float
     number: int = 0
+    frozen: Array | None = None
+    prior: tuple[Array, Array] | None = None
     best: Array | None = None
     best_loss: float = np.inf
 
@@ -124,6 +130,14 @@ class Objective:
         """The template with these weights."""
         return unpack(self.template, theta, learn_h0=self.learn_h0)
 
+    def hold(self, strength: float) -> None:
+        """Hold the weights to the start by a Gaussian prior whose deviation is the root mean square of their array."""
+        at = self.weights(self.start())
+        size = {name: float(np.sqrt(np.mean(value**2))) for name, value in at.items()}
+        size |= {"b": size["W"], "c": 1.0, "D": 1.0, "h0": 1.0}
+        deviation = np.concatenate([np.full(value.size, max(size[name], 1e-3)) for name, value in at.items()])
+        self.prior = (strength / deviation**2, self.start())
+
     def radius(self, theta: Array) -> float:
         """Spectral radius of U."""
         U = self.weights(theta)["U"]
@@ -141,6 +155,14 @@ class Objective:
         """Loss, JtJ and Jtr; the loss is infinite where the network overflows."""
         loss, _, JtJ, Jtr = self.backend.gauss_newton_raw(self.at(theta), self.threads, learn_h0=self.learn_h0)
         finite = np.isfinite(loss) and np.isfinite(JtJ).all() and np.isfinite(Jtr).all()
+        if self.prior is not None and finite:
+            weight, away = self.prior[0], theta - self.prior[1]
+            loss += float(weight @ away**2)
+            JtJ[np.diag_indices(len(theta))] += weight
+            Jtr += weight * away
+        if self.frozen is not None:
+            JtJ[self.frozen], JtJ[:, self.frozen], Jtr[self.frozen] = 0, 0, 0
+            JtJ[self.frozen, self.frozen] = 1
         return float(loss) if finite else np.inf, JtJ, Jtr
 
     def gradient(self, theta: Array, problem: Problem | None = None) -> tuple[float, Array]:
@@ -150,6 +172,12 @@ class Objective:
         if self.learn_h0:
             gradients["h0"] = gradients["h0"].sum(axis=0)
         flat = np.concatenate([np.ravel(gradients[name]) for name in names_of(self.template, self.learn_h0)])
+        if self.prior is not None:
+            weight, away = self.prior[0], theta - self.prior[1]
+            loss += float(weight @ away**2)
+            flat += 2 * weight * away
+        if self.frozen is not None:
+            flat[self.frozen] = 0
         return (float(loss), flat) if np.isfinite(loss) and np.isfinite(flat).all() else (np.inf, np.zeros_like(flat))
 
     def keep(self, theta: Array, loss: float) -> None:

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..models._activation import ACTIVATIONS
+from ..rnn._parameters import names_of
+from ..rnn._problem import counted
 from ._train_adam import AdamOptions, adam
 from ._train_lbfgs import lbfgs
 from ._train_lm import levenberg_marquardt
 from ._train_objective import Journal, Objective, StopTraining
 from ._train_result import Failure, TrainResult
 from ._train_scaling import Scaling
-from ._train_starts import linear_start, random_start
+from ._train_starts import linear_start, offset_evidence, random_start
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
 TRIAL_ITERATIONS = 12
 """Iterations that every start gets before the best one goes on."""
 
-FORGOTTEN = 1e-4
+TRIAL_STEPS = 100
+"""Targets per weight that the starts are raced on; the best goes on with all."""
+
+OFFSET_EVIDENCE = 4.0
+"""Squared standard errors from zero at which a linear network gets offsets."""
+
+FORGOTTEN = 1e-3
 """The automatic warm-up ends when the start moves the outputs by less than this part of their deviation."""
 
 
@@ -38,6 +46,8 @@ class Settings:
     starts: int
     warmup: int | None
     learn_h0: bool
+    offsets: bool | None
+    shrinkage: float
     max_iterations: int
     tolerance: float
     max_radius: float
@@ -60,45 +70,52 @@ class Trainer:
         self.settings, self.journal, self.rng, self.threads = settings, journal, rng, threads
         self.backend = backend
         self.original = problem
-        self.scaling = Scaling.of(problem, linear_output=template.output == "identity")
+        self.scaling, self.offsets = _scaling(template, problem, settings.offsets)
         self.template = self.scaling.into(template)
         self.bound = _warmup_bound(problem)
         warmup = min(60, self.bound) if settings.warmup is None else settings.warmup
         self.problem = replace(self.scaling.data(problem), warmup=warmup)
+        self.frozen = None if self.offsets else _offsets_of(template, settings.learn_h0)
         self.failures: list[Failure] = []
         self.seen: list[Objective] = []
+        self.polished: list[Objective] = []
         self.converged, self.message = False, ""
 
     def run(self) -> TrainResult:
         """Race the starts, polish the best, and fold the scaling back."""
-        best: Objective | None = None
         interrupted = False
         try:
-            candidates = self._race()
-            best = candidates[0] if candidates else None
-            for objective in candidates:
-                best = objective if best is None or objective.best_loss < best.best_loss else best
+            for objective in self._race():
                 if self._polish(objective):
-                    best = objective
                     break
         except StopTraining as stop:
             self.message, self.converged = str(stop), False
         except KeyboardInterrupt:
             self.message, self.converged, interrupted = "interrupted", False, True
-        best = self._best_seen(best)
-        return self._result(best, interrupted)
+        return self._result(self._best(), interrupted)
 
     # -- the starts
 
     def _objective(self, rnn: Elman) -> Objective:
         s = self.settings
-        return Objective(rnn, self.problem, self.backend, self.threads, s.learn_h0, s.max_radius)
+        objective = Objective(
+            rnn, self.problem, self.backend, self.threads, s.learn_h0, s.max_radius, frozen=self.frozen
+        )
+        if s.shrinkage > 0:
+            objective.hold(s.shrinkage * self._noise(objective))
+        return objective
+
+    def _noise(self, objective: Objective) -> float:
+        """Mean squared error at the start over the number of targets: what one squared standard deviation costs."""
+        loss = objective.gradient(objective.start())[0]
+        return (loss if np.isfinite(loss) else 1.0) / float((counted(self.problem) > 0).sum())
 
     def _begin(self, k: int) -> Elman:
         """The k-th start; with several of a kind, the first is plain and the others vary."""
         kind = self.settings.start
         if kind == "subspace" and k == 0:
-            return linear_start(self.template, self.problem, self.rng)
+            start = linear_start(self.template, self.problem, self.rng)
+            return random_start(self.template, self.rng) if start is None else start
         if kind == "given" and k == 0:
             return self.template
         return random_start(self.template, self.rng)
@@ -109,6 +126,8 @@ class Trainer:
             self.journal.start = k
             objective = self._objective(self._begin(k))
             objective.number = k
+            if self.settings.starts > 1:
+                objective.problem = _shortened(self.problem, TRIAL_STEPS * objective.start().size)
             self.seen.append(objective)
             first = objective.gradient(objective.start())[0]
             if not np.isfinite(first) or not objective.is_stable(objective.start()):
@@ -139,6 +158,8 @@ class Trainer:
     def _polish(self, objective: Objective) -> bool:
         """Bring one start to the end, with a longer warm-up if its network remembers longer; False if it failed."""
         self.journal.start = objective.number
+        objective.problem, objective.best_loss = self.problem, np.inf
+        self.polished.append(objective)
         self.converged, self.message = self._optimise(objective, self.settings.method)
         for _ in range(2):
             needed = self._warmup_needed(objective)
@@ -147,7 +168,7 @@ class Trainer:
             self.problem = replace(self.problem, warmup=needed)
             objective.problem, objective.best_loss = self.problem, np.inf
             self.converged, self.message = self._optimise(objective, self.settings.method)
-        failed = objective.best is None or "stability limit" in self.message
+        failed = not np.isfinite(objective.best_loss) or "stability limit" in self.message
         if failed:
             self.failures.append(Failure(objective.number, self.message))
         return not failed
@@ -172,21 +193,13 @@ class Trainer:
 
     # -- the end
 
-    def _best_seen(self, best: Objective | None) -> Objective:
-        """The chosen objective, or after a stop the best one seen; never nothing."""
-        seen = [o for o in self.seen if o.best is not None]
-        if (
-            best is not None
-            and best.best is not None
-            and (not seen or best.best_loss <= min(o.best_loss for o in seen))
-        ):
-            return best
+    def _best(self) -> Objective:
+        """The best of the polished starts, else of all; never nothing."""
+        seen = [o for o in self.polished if np.isfinite(o.best_loss)] or [o for o in self.seen if o.best is not None]
         if seen:
             return min(seen, key=lambda o: o.best_loss)
-        objective = self._objective(random_start(self.template, self.rng))
-        objective.keep(objective.start(), objective.gradient(objective.start())[0])
         self.message = self.message or "every start failed"
-        return objective
+        return self._objective(random_start(self.template, self.rng))
 
     def _result(self, objective: Objective, interrupted: bool) -> TrainResult:
         scaled = objective.network(objective.start() if objective.best is None else objective.best)
@@ -209,6 +222,40 @@ class Trainer:
             interrupted=interrupted,
             seconds=self.journal.seconds(),
         )
+
+
+def _scaling(template: Elman, problem: Problem, offsets: bool | None) -> tuple[Scaling, bool]:
+    """The scaling, and whether the network gets offsets: None asks the data, where network and start are linear."""
+    linear = template.output == "identity"
+    centred = Scaling.of(problem, linear_output=linear, centred=True)
+    if offsets is None:
+        offsets = not template.is_linear or bool(template.b.any() or template.c.any())
+        if not offsets:
+            y_mean = np.linalg.solve(centred.L, centred.y_mean)
+            evidence = offset_evidence(
+                centred.data(problem), centred.x_mean / centred.x_std, y_mean, template.dims.hidden
+            )
+            offsets = evidence > OFFSET_EVIDENCE
+    return (centred if offsets else Scaling.of(problem, linear_output=linear, centred=False)), offsets
+
+
+def _offsets_of(template: Elman, learn_h0: bool) -> Array:
+    """True where the vector of weights holds b and c."""
+    names = names_of(template, learn_h0)
+    sizes = [template.dims.hidden if name == "h0" else getattr(template, name).size for name in names]
+    return np.repeat([name in ("b", "c") for name in names], sizes)
+
+
+def _shortened(problem: Problem, count: int) -> Problem:
+    """The first steps (of the first series, where there are many) with about `count` targets."""
+    n, steps, _ = problem.x.shape
+    few = max(1, min(n, -(-count // steps)))
+    last = min(steps, max(count + problem.warmup, 2 * problem.warmup + 2))
+    lengths = None if problem.lengths is None else np.minimum(problem.lengths[:few], last)
+    mask = None if problem.mask is None else problem.mask[:few, :last]
+    y = cast("Array", problem.y)[:few, :last]
+    short = replace(problem, x=problem.x[:few, :last], y=y, h0=problem.h0[:few], lengths=lengths, mask=mask)
+    return short if counted(short).sum() >= count / 2 else problem
 
 
 def _warmup_bound(problem: Problem) -> int:

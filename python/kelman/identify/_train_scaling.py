@@ -30,8 +30,8 @@ class Scaling:
     L: Array
 
     @classmethod
-    def of(cls, problem: Problem, *, linear_output: bool) -> Scaling:
-        """Scaling that standardises the inputs and, if the output is linear, the counted targets."""
+    def of(cls, problem: Problem, *, linear_output: bool, centred: bool) -> Scaling:
+        """Scaling that standardises the inputs and, if the output is linear, the counted targets; means if `centred`."""
         inside = np.broadcast_to(within(problem.lengths, problem.x), (*problem.x.shape[:2], 1))[:, :, 0]
         x = problem.x[inside]
         outputs = cast("Array", problem.y).shape[2]
@@ -42,7 +42,10 @@ class Scaling:
                 values = y[:, :, j][used[:, :, j]]
                 if len(values):
                     y_mean[j], y_std[j] = values.mean(), _positive(values.std())
-        return cls(x.mean(axis=0), np.array([_positive(v) for v in x.std(axis=0)]), y_mean, np.diag(y_std))
+        keep = 1.0 if centred else 0.0
+        return cls(
+            keep * x.mean(axis=0), np.array([_positive(v) for v in x.std(axis=0)]), keep * y_mean, np.diag(y_std)
+        )
 
     def data(self, problem: Problem) -> Problem:
         """The problem with scaled data."""

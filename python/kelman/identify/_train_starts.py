@@ -44,10 +44,15 @@ def random_start(like: Elman, rng: np.random.Generator) -> Elman:
     return like.replace(U=U, W=W, b=b, V=V, c=-V @ b if like.output == "identity" else np.zeros(o))
 
 
-def linear_start(like: Elman, problem: Problem, rng: np.random.Generator, gain: float | None = None) -> Elman:
-    """The network nearest to a linear model of the data: a regression on the past, realised with the network's size."""
+def linear_start(like: Elman, problem: Problem, rng: np.random.Generator) -> Elman | None:
+    """The network nearest to a linear model of the data: a regression on the past, realised with the network's size.
+
+    None where there are too few data for the regression.
+    """
     n, i, o, _ = like.dims
     lags = _lags(problem, n)
+    if _normal_equations(problem, lags, 0)[3] <= 2 * lags * i:
+        return None
     coefficients = _regression(problem, lags)
     markov = np.concatenate([np.zeros((1, o, i)), coefficients])
     rank = min(n, (len(markov) - 1) // 2 * o, (len(markov) - 1) // 2 * i)
@@ -62,7 +67,7 @@ def linear_start(like: Elman, problem: Problem, rng: np.random.Generator, gain: 
         W = np.vstack([W, 0.3 * rng.normal(size=(spare, i))])
         V = np.hstack([V, 1e-3 * rng.normal(size=(o, spare))])
     linear = like.replace(U=U, W=W, b=np.zeros(n), V=V, c=np.zeros(o), hidden="identity", output="identity")
-    return _at_operating_point(_unit_states(linear), like.hidden, gain)
+    return _at_operating_point(_unit_states(linear), like.hidden)
 
 
 def _lags(problem: Problem, n: int) -> int:
@@ -74,34 +79,56 @@ def _lags(problem: Problem, n: int) -> int:
     return int(max(2, min(wanted, steps // (10 * i), longest // 3)))
 
 
-def _regression(problem: Problem, lags: int) -> Array:
-    """Least-squares coefficients (lags, o, i) of y_k on x_k .. x_{k-lags+1}, with a little ridge."""
-    x, y = problem.x, cast("Array", problem.y)
+def _normal_equations(problem: Problem, lags: int, j: int) -> tuple[Array, Array, float, float]:
+    """Gram matrix, right side, sum of squares and count of the regression of output j on x_k .. x_{k-lags+1} and 1."""
+    x, y, weight = problem.x, cast("Array", problem.y)[:, :, j], counted(problem)[:, :, j]
     n, steps, i = x.shape
-    weight = counted(problem)
-    o = y.shape[2]
-    first = lags - 1
-    if steps <= first:
-        raise ValueError("too few steps")
-    count = lags * i + 1
-    gram, right = np.zeros((o, count, count)), np.zeros((o, count))
+    first, size = lags - 1, lags * i + 1
+    gram, right, squares, count = np.zeros((size, size)), np.zeros(size), 0.0, 0.0
     for series in range(n):
         end = steps if problem.lengths is None else int(problem.lengths[series])
         if end <= first:
             continue
         past = np.lib.stride_tricks.sliding_window_view(x[series, :end], lags, axis=0)[:, :, ::-1]
         rows = np.hstack([past.transpose(0, 2, 1).reshape(len(past), -1), np.ones((len(past), 1))])
-        for j in range(o):
-            w = weight[series, first:end, j]
-            weighted = rows * w[:, None]
-            gram[j] += weighted.T @ rows
-            right[j] += weighted.T @ np.where(w > 0, y[series, first:end, j], 0.0)
+        w = weight[series, first:end]
+        target = np.where(w > 0, y[series, first:end], 0.0)
+        gram += (rows * w[:, None]).T @ rows
+        right += rows.T @ (w * target)
+        squares += float(w @ target**2)
+        count += float(w.sum())
+    gram[np.diag_indices(size)] += 1e-8 * max(np.trace(gram) / size, 1e-300)
+    return gram, right, squares, count
+
+
+def _regression(problem: Problem, lags: int) -> Array:
+    """Least-squares coefficients (lags, o, i) of y_k on x_k .. x_{k-lags+1}."""
+    i, o = problem.x.shape[2], cast("Array", problem.y).shape[2]
     out = np.empty((lags, o, i))
     for j in range(o):
-        ridge = 1e-8 * max(np.trace(gram[j]) / count, 1e-300)
-        beta = np.linalg.solve(gram[j] + ridge * np.eye(count), right[j])
-        out[:, j] = beta[:-1].reshape(lags, i)
+        gram, right, _, _ = _normal_equations(problem, lags, j)
+        out[:, j] = np.linalg.solve(gram, right)[:-1].reshape(lags, i)
     return out
+
+
+def offset_evidence(centred: Problem, x_mean: Array, y_mean: Array, n: int) -> float:
+    """Squared distance of the constant of a linear regression from zero, in squared standard errors per output.
+
+    `centred` is standardised; `x_mean` and `y_mean` are the means that were taken off it, in its units. The constant in the
+    user's units is c = y_mean + constant - sum of coefficients x_mean, a linear function of the regression.
+    """
+    lags = _lags(centred, n)
+    total: float = 0.0
+    outputs = cast("Array", centred.y).shape[2]
+    for j in range(outputs):
+        gram, right, squares, count = _normal_equations(centred, lags, j)
+        if count <= 2 * len(right):
+            return np.inf
+        beta = np.linalg.solve(gram, right)
+        along = np.append(np.tile(-x_mean, lags), 1.0)
+        variance = max(float(squares - right @ beta), 1e-300) / (count - len(right))
+        total += float((y_mean[j] + along @ beta) ** 2 / (variance * (along @ np.linalg.solve(gram, along))))
+    return float(total / outputs)
 
 
 def _unit_states(linear: Elman) -> Elman:
@@ -115,14 +142,14 @@ def _unit_states(linear: Elman) -> Elman:
     return linear.replace(U=U * size / size[:, None], W=W / size[:, None], V=linear.V * size)
 
 
-def _at_operating_point(linear: Elman, word: Activation, gain: float | None) -> Elman:
+def _at_operating_point(linear: Elman, word: Activation) -> Elman:
     """The linear network imitated by one with another activation."""
     if word == "identity":
         return linear
     row = ACTIVATIONS[word]
     at = np.array([OPERATING_POINT.get(word, 0.0)])
     s0, g = float(row.function(at)[0]), float(row.derivative(at)[0])
-    size = gain or GAIN.get(word, 0.1)
+    size = GAIN.get(word, 0.1)
     U, V = linear.U / g, linear.V / (g * size)
     ones = np.full(linear.dims.hidden, s0)
     changed = linear.replace(
