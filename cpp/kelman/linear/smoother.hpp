@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The smoother: moments of every state given all measurements, by the recursions of backward.hpp.
+// The smoother: moments of every state given all measurements.
 //
-// Four passes: covariances forward (gains to a tape), means forward (innovations kept), means backward, covariances
-// backward. Filtered moments wait in the result arrays until the way back replaces them:
+// Four passes: covariances forward (gains to a tape), covariances backward, means forward (innovations kept), means
+// backward. By the recursions of backward.hpp,
 //
 //   x_k|T = x_k|k + P_k|k r,   P_k|T = P_k|k - P_k|k N P_k|k      r, N: what the measurements after k say
 //
-// Series that share their covariances go through the first and last pass once.
+// and, at the steps where those would lose digits, from step k+1 by the kernel of kernel.hpp. Series that share their
+// covariances go through the first two passes once.
 #pragma once
 
 #include <limits>
@@ -15,32 +16,79 @@
 
 #include "kelman/linear/backward.hpp"
 #include "kelman/linear/filter.hpp"
+#include "kelman/linear/kernel.hpp"
 
 namespace kelman::linear {
+
+/// The gains J of the steps that are smoothed by their kernel, in the order of the way back. Their number is not known
+/// beforehand; memory is taken in blocks of doubling length.
+template <Real Scalar>
+class KernelTape {
+ public:
+  explicit KernelTape(Index n) : n_(n) {}
+
+  void clear() noexcept { count_ = 0; }
+  [[nodiscard]] Index count() const noexcept { return count_; }
+  [[nodiscard]] Index step(Index at) const noexcept { return entries_[static_cast<std::size_t>(at)].step; }
+  [[nodiscard]] const Scalar* gain(Index at) const noexcept { return entries_[static_cast<std::size_t>(at)].gain; }
+
+  void append(Index step, const Scalar* gain) {
+    if (count_ == static_cast<Index>(entries_.size())) {
+      const Index more = std::max<Index>(16, count_);
+      auto* const gains = memory_.take<Scalar>(more * n_ * n_);
+      for (Index l = 0; l < more; ++l) {
+        entries_.push_back({0, gains + l * n_ * n_});
+      }
+    }
+    Entry& entry = entries_[static_cast<std::size_t>(count_++)];
+    entry.step = step;
+    std::copy_n(gain, n_ * n_, entry.gain);
+  }
+
+ private:
+  struct Entry {
+    Index step;
+    Scalar* gain;
+  };
+  Index n_;
+  Index count_ = 0;
+  Workspace memory_;
+  std::vector<Entry> entries_;
+};
 
 /// What the passes leave for each other, apart from the result arrays.
 template <Real Scalar>
 struct History {
   History(const FilterProblem<Scalar>& problem, Workspace& memory)
-      : tape(problem.model, problem.model.dims.T, memory),
+      : n(problem.model.dims.n),
+        tape(problem.model, problem.model.dims.T, memory),
         diffuse(problem.model, problem.start.columns),
-        cross(problem.model.joint()
-                  ? memory.take<Scalar>(problem.model.dims.T * problem.model.dims.n * problem.model.dims.n)
-                  : nullptr) {}
+        kernels(n),
+        cov(memory.take<Scalar>(problem.model.dims.T * n * n)),
+        cross(problem.model.joint() ? memory.take<Scalar>(problem.model.dims.T * n * n) : nullptr),
+        noise(problem.model.joint() ? memory.take<Scalar>(problem.model.dims.T * n * n) : nullptr) {}
 
   /// Step k of the diffuse phase, or null after it.
   [[nodiscard]] const DiffuseSlot<Scalar>* diffuse_at(Index k) const noexcept {
     return k < diffuse.count() ? &diffuse.at(k) : nullptr;
   }
 
-  /// Cov(x_k, w_k | z_1..z_k), or null without S.
-  [[nodiscard]] Scalar* cross_at(Index k, Index n) const noexcept {
-    return cross == nullptr ? nullptr : cross + k * n * n;
-  }
+  /// Cov(x_k | z_1..z_k), finite part.
+  [[nodiscard]] Scalar* cov_at(Index k) const noexcept { return cov + k * n * n; }
 
+  /// Cov(x_k, w_k | z_1..z_k), or null without S.
+  [[nodiscard]] Scalar* cross_at(Index k) const noexcept { return cross == nullptr ? nullptr : cross + k * n * n; }
+
+  /// Cov(w_k | z_1..z_k), or null without S.
+  [[nodiscard]] Scalar* noise_at(Index k) const noexcept { return noise == nullptr ? nullptr : noise + k * n * n; }
+
+  Index n;
   Tape<Scalar> tape;
   DiffuseTape<Scalar> diffuse;
+  KernelTape<Scalar> kernels;
+  Scalar* cov;
   Scalar* cross;
+  Scalar* noise;
 };
 
 /// Covariances there and back for one series, or for all that share them.
@@ -55,9 +103,11 @@ class CovarianceSmoother {
         n_(problem.model.dims.n),
         form_(problem.model, problem.start.columns, problem.diffuse_constant, memory),
         back_(problem.model, problem.start.columns, memory),
-        mask_(memory.take<unsigned char>(problem.model.dims.m)) {}
+        kernel_(n_, problem.start.columns, memory),
+        mask_(memory.take<unsigned char>(problem.model.dims.m)),
+        scratch_(memory.take<Scalar>(n_ * n_)) {}
 
-  /// Fills the tape, and the covariance results with filtered (and predicted) covariances.
+  /// Fills the history, and the lag-one results with predicted covariances for the time being.
   [[nodiscard]] Outcome forward(Index i, Index length, History<Scalar>& history, Interrupt& stop) {
     Outcome outcome;
     history.diffuse.clear();
@@ -79,38 +129,54 @@ class CovarianceSmoother {
         return outcome;
       }
       const auto moments = form_.moments();
-      linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, result_.cov.at(i, k), n_);
+      linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, history.cov_at(k), n_);
       if (history.cross != nullptr) {
-        linalg::copy_block(n_, n_, moments.noise_cross, moments.noise_cross_ld, history.cross_at(k, n_), n_);
+        linalg::copy_block(n_, n_, moments.noise_cross, moments.noise_cross_ld, history.cross_at(k), n_);
+        linalg::copy_block(n_, n_, moments.noise_cov, moments.noise_cov_ld, history.noise_at(k), n_);
       }
     }
     return outcome;
   }
 
-  /// Replaces the filtered by smoothed covariances.
-  void backward(Index i, Index length, const History<Scalar>& history, Interrupt& stop) noexcept {
+  /// Fills the covariance results, and leaves the gains of the steps that went by their kernel.
+  void backward(Index i, Index length, History<Scalar>& history, Interrupt& stop) {
     back_.clear();
+    history.kernels.clear();
+    const Index last = history.diffuse.count();
+    // directions that are diffuse to the end have no kernel
+    resolved_ = last < length || last == 0 || history.diffuse.at(last - 1).rank == 0;
     for (Index k = length; k-- > 0;) {
       if (k % look_every == 0 && stop.check()) {
         return;
       }
       const DiffuseSlot<Scalar>* const diffuse = history.diffuse_at(k);
+      const Scalar* const cross = history.cross_at(k);
+      Scalar* const lag = result_.lag_one_cov && k + 1 < length ? result_.lag_one_cov.at(i, k + 1) : nullptr;
       if (k + 1 < length) {
-        if (result_.lag_one_cov) {
-          back_.lag_one(problem_.model.A.at(i, k + 1), result_.cov.at(i, k), history.cross_at(k, n_), n_,
-                        diffuse != nullptr ? diffuse->V : nullptr, diffuse != nullptr ? diffuse->rank : 0,
-                        result_.lag_one_cov.at(i, k + 1));
+        const Scalar* const A = problem_.model.A.at(i, k + 1);
+        if (lag != nullptr) {
+          back_.lag_one(A, history.cov_at(k), cross, n_, diffuse != nullptr ? diffuse->V : nullptr,
+                        diffuse != nullptr ? diffuse->rank : 0, lag);
         }
-        back_.transition(problem_.model.A.at(i, k + 1), k + 1 < history.diffuse.count());
+        back_.transition(A, k + 1 < last);
       }
-      back_.smooth(result_.cov.at(i, k), history.cross_at(k, n_), diffuse);
+      Scalar* const P = result_.cov.at(i, k);
+      std::copy_n(history.cov_at(k), n_ * n_, P);
+      back_.smooth(P, cross, diffuse);
+      const Index rank = diffuse != nullptr ? diffuse->rank : 0;
+      if (k + 1 < length && resolved_ && (rank > 0 || lossy(history.cov_at(k), P))) {
+        const Scalar* const W = cross != nullptr ? history.noise_at(k) : problem_.model.Q.at(i, k);
+        resolved_ = kernel_.condition(problem_.model.A.at(i, k + 1),
+                                      {history.cov_at(k), cross, W, rank > 0 ? diffuse->V : nullptr, rank});
+        if (resolved_) {
+          history.kernels.append(k, kernel_.gain());
+          kernel_.smooth(result_.cov.at(i, k + 1), P, lag);
+        }
+      }
       back_.measurement(history.tape.at(k), diffuse);
     }
     if (result_.lag_one_cov && problem_.start.before_first && length > 0) {
-      const Start<Scalar>& start = problem_.start;
-      back_.lag_one(problem_.model.A.at(i, 0), start.cov.at(i), start.noise_cross ? start.noise_cross.at(i) : nullptr,
-                    n_, start.inf ? start.inf.at(i) : nullptr,
-                    start.inf ? static_cast<Index>(*start.rank.at(i)) : 0, result_.lag_one_cov.at(i, 0));
+      before_first(i);
     }
   }
 
@@ -128,12 +194,42 @@ class CovarianceSmoother {
  private:
   static constexpr Index look_every = 16;
 
+  /// Whether P - P N P lost digits: some variance fell by orders of magnitude.
+  [[nodiscard]] bool lossy(const Scalar* filtered, const Scalar* smoothed) const noexcept {
+    constexpr Scalar much = Scalar(64);
+    for (Index l = 0; l < n_ * n_; l += n_ + 1) {
+      if (!(smoothed[l] * much >= filtered[l])) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Entry 0: Cov(x_1, x_0 | all).
+  void before_first(Index i) noexcept {
+    const Start<Scalar>& start = problem_.start;
+    const Scalar* const A = problem_.model.A.at(i, 0);
+    const Scalar* const C = start.noise_cross ? start.noise_cross.at(i) : nullptr;
+    const Scalar* const W = start.noise_cov ? start.noise_cov.at(i) : nullptr;
+    const Scalar* const V = start.inf ? start.inf.at(i) : nullptr;
+    const Index rank = start.inf ? static_cast<Index>(*start.rank.at(i)) : 0;
+    Scalar* const lag = result_.lag_one_cov.at(i, 0);
+    if (resolved_ && kernel_.condition(A, {start.cov.at(i), C, W, V, rank})) {
+      kernel_.smooth(result_.cov.at(i, 0), scratch_, lag);
+    } else {
+      back_.lag_one(A, start.cov.at(i), C, n_, V, rank, lag);
+    }
+  }
+
   FilterProblem<Scalar> problem_;
   SmootherResult<Scalar> result_;
   Index n_;
   F form_;
   BackwardCovariance<Scalar> back_;
+  BackwardKernel<Scalar> kernel_;
   unsigned char* mask_;
+  Scalar* scratch_;
+  bool resolved_ = true;
 };
 
 /// Means there and back for one series, given the history of its covariances.
@@ -154,8 +250,11 @@ class MeanSmoother {
 
   /// Both passes; `trouble` is what befell the covariances.
   [[nodiscard]] Outcome run(Index i, Index length, const History<Scalar>& history, const Outcome& trouble,
-                            Interrupt& stop) noexcept {
+                            Interrupt& stop) {
     means_.load(problem_.start, i, state_);
+    if (history.kernels.count() > 0 && predicted_ == nullptr) {
+      predicted_ = memory_.template take<Scalar>(problem_.model.dims.T * n_);
+    }
     const Index reached = trouble.usable() ? length : trouble.at;
     forward(i, reached, history, stop);
     if (state_.outcome.usable() && !trouble.usable()) {
@@ -187,6 +286,9 @@ class MeanSmoother {
         const Scalar* const noise = k == 0 && problem_.start.noise_mean ? problem_.start.noise_mean.at(i) : nullptr;
         means_.predict(i, k, data.driving_input(problem_.model.input_lag, i, k), noise, state_.x);
       }
+      if (history.kernels.count() > 0) {
+        std::copy_n(state_.x, n_, predicted_ + k * n_);
+      }
       const Scalar gained = means_.update(i, k, data.z.at(i, k), data.direct_input(i, k), history.tape.at(k), state_,
                                           residual_ + k * m);
       if (!means_.finite(state_.x)) {
@@ -201,6 +303,7 @@ class MeanSmoother {
   void backward(Index i, Index length, const History<Scalar>& history, Interrupt& stop) noexcept {
     const Index m = problem_.model.dims.m;
     back_.clear();
+    Index kernel = 0;
     for (Index k = length; k-- > 0;) {
       if (k % look_every == 0 && stop.check()) {
         return;
@@ -209,9 +312,26 @@ class MeanSmoother {
       if (k + 1 < length) {
         back_.transition(problem_.model.A.at(i, k + 1), k + 1 < history.diffuse.count());
       }
-      back_.smooth(result_.cov.at(i, k), history.cross_at(k, n_), diffuse, problem_.start.columns, columns_,
-                   result_.mean.at(i, k));
+      if (kernel < history.kernels.count() && history.kernels.step(kernel) == k) {
+        by_kernel(i, k, history.kernels.gain(kernel++));
+      } else {
+        back_.smooth(history.cov_at(k), history.cross_at(k), diffuse, problem_.start.columns, columns_,
+                     result_.mean.at(i, k));
+      }
       back_.measurement(history.tape.at(k), diffuse, residual_ + k * m);
+    }
+  }
+
+  /// x_k|T = x_k|k + J (x_{k+1}|T - x_{k+1|k})                            (n) = (n) + (n×n)(n)
+  void by_kernel(Index i, Index k, const Scalar* J) noexcept {
+    const Scalar* const next = result_.mean.at(i, k + 1);
+    Scalar* const change = predicted_ + (k + 1) * n_;
+    for (Index l = 0; l < n_; ++l) {
+      change[l] = next[l] - change[l];
+    }
+    Scalar* const x = result_.mean.at(i, k);
+    for (Index l = 0; l < n_; ++l) {
+      x[l] += linalg::dot(n_, J + l * n_, change);
     }
   }
 
@@ -222,6 +342,8 @@ class MeanSmoother {
   BackwardMean<Scalar> back_;
   Scalar* residual_;
   Scalar* columns_;
+  Scalar* predicted_ = nullptr;  // x_k|k-1 (T×n), where some step goes by its kernel
+  Workspace memory_;
   MeanState<Scalar> state_;
 };
 
@@ -251,10 +373,10 @@ void smooth_each(const FilterProblem<typename F::scalar>& problem, const Smoothe
     for (Index i = begin; i < end && !stop.requested(); ++i) {
       const Index length = problem.data.length(i, dims.T);
       const Outcome trouble = worker.covariances.forward(i, length, worker.history, stop);
-      const Outcome outcome = worker.means.run(i, length, worker.history, trouble, stop);
-      if (outcome.usable()) {
+      if (trouble.usable()) {
         worker.covariances.backward(i, length, worker.history, stop);
       }
+      const Outcome outcome = worker.means.run(i, length, worker.history, trouble, stop);
       worker.covariances.blank_rest(i, outcome.usable() ? length : 0);
     }
   });
@@ -271,6 +393,10 @@ void smooth_shared(const FilterProblem<typename F::scalar>& problem, const Smoot
   History<Scalar> history(problem, memory);
   CovarianceSmoother<F> covariances(problem, result, memory);
   const Outcome trouble = covariances.forward(0, length, history, stop);
+  if (trouble.usable() && !stop.requested()) {
+    covariances.backward(0, length, history, stop);
+  }
+  covariances.blank_rest(0, trouble.usable() ? length : 0);
 
   const double step = 3 * work_per_step(problem.model, true);
   const int useful = useful_threads(threads, step * static_cast<double>(dims.N) * static_cast<double>(dims.T));
@@ -286,10 +412,6 @@ void smooth_shared(const FilterProblem<typename F::scalar>& problem, const Smoot
       static_cast<void>(means[static_cast<std::size_t>(worker)].run(i, length, history, trouble, stop));
     }
   });
-  if (trouble.usable() && !stop.requested()) {
-    covariances.backward(0, length, history, stop);
-  }
-  covariances.blank_rest(0, trouble.usable() ? length : 0);
 }
 
 /// Smooths all series of a problem with form F.
