@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import config as config, errors as errors
+from . import _core as _core, config as config, errors as errors
 from .linear import Stepper as Stepper
 from .models import Elman as Elman, StateSpace as StateSpace
 from .verbs import (
