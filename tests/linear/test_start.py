@@ -126,3 +126,16 @@ def test_inputs_of_each_series_enter_a_stationary_start() -> None:
     np.testing.assert_allclose(
         r.predicted_mean[1, 0] - r.predicted_mean[0, 0], m.B[:, 0] * (u[1, 0, 0] - u[0, 0, 0]), rtol=1e-12
     )
+
+
+def test_float32_models_have_the_start_of_their_float64_originals() -> None:
+    """A unit root and a rank-one P1_inf survive being rounded to float32: the same directions are diffuse."""
+    rng = np.random.default_rng(8)
+    T = rng.normal(size=(3, 3))
+    A = T @ np.diag([1.0, 0.5, -0.3]) @ np.linalg.inv(T)
+    v = rng.normal(size=(3, 1))
+    z = data(N=1, T=8)[0]
+    for m in (model(A=A, initial="auto"), model(m1=np.zeros(3), P1=np.eye(3), P1_inf=v @ v.T)):
+        wide, narrow = (kelman.filter(each, z.astype(each.dtype)) for each in (m, m.astype("f4")))
+        np.testing.assert_allclose(narrow.mean, wide.mean, rtol=2e-3, atol=2e-3)
+        assert narrow.loglik == pytest.approx(wide.loglik, rel=1e-3)

@@ -2,9 +2,10 @@
 """The start of a filter: the moments that the user gave, or those that ``initial=`` stands for.
 
 "stationary": x_1 ~ (mu, P), mu = A mu + b, P = A P A' + Q, plus B u_1 in the mean. "diffuse": P_inf = I. "auto": with
-bases Vs, Vu of the invariant subspaces of A inside the circle of radius 1 - 1e-8 and outside, x = Vs xs + Vu xu, the
-coordinates xs are stationary and xu diffuse (Durbin and Koopman, 2nd ed. (2012), section 5.6.2; J. D. Hamilton, *Time
-Series Analysis* (1994), eq. 10.2.18 for the stationary covariance).
+bases Vs, Vu of the invariant subspaces of A inside the circle of radius 1 - 1e-8 and outside (1 - 1e-5 for a float32
+model, whose unit roots are stored with that error), x = Vs xs + Vu xu, the coordinates xs are stationary and xu diffuse
+(Durbin and Koopman, 2nd ed. (2012), section 5.6.2; J. D. Hamilton, *Time Series Analysis* (1994), eq. 10.2.18 for the
+stationary covariance).
 
 What varies in time counts as its first value, the one in force before the first measurement.
 """
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from ..models import StateSpace
     from ._state import FilterState
 
-_RANK_TOLERANCE = 1e-12
+_RANK_TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+"""Eigenvalues of P1_inf below this part of the largest are rounding."""
+
+_MODULUS_TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
+"""Modes of A of modulus at least one minus this are not stable: a unit root as it is stored in either dtype."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,8 @@ def _given(model: StateSpace) -> tuple[Array, Array, Array, Array]:
     factors = [np.zeros((n, 0))]
     if infinite is not None:
         infinite = collapsed(infinite).reshape(-1, n, n)
-        factors = [_factor(one.astype(np.float64)) for one in infinite]
+        tolerance = _RANK_TOLERANCE[model.dtype.name]
+        factors = [_factor(one.astype(np.float64), tolerance) for one in infinite]
     inf, rank = _side_by_side(factors)
     lead = max(len(mean) if mean.ndim == 2 else 1, len(cov) if cov.ndim == 3 else 1, len(inf))
     return (
@@ -113,10 +119,10 @@ def _given(model: StateSpace) -> tuple[Array, Array, Array, Array]:
     )
 
 
-def _factor(covariance: Array) -> Array:
+def _factor(covariance: Array, tolerance: float) -> Array:
     """V with V V' = covariance and as many columns as its rank."""
     values, vectors = np.linalg.eigh(covariance)
-    big = values > _RANK_TOLERANCE * max(float(values[-1]), np.finfo(np.float64).tiny)
+    big = values > tolerance * max(float(values[-1]), np.finfo(np.float64).tiny)
     factor: Array = vectors[:, big] * np.sqrt(values[big])
     return factor
 
@@ -143,7 +149,7 @@ def _worked_out(model: StateSpace) -> tuple[Array, Array, Array, Array]:
     b = np.zeros((1, n)) if model.b is None else _first(model.b, 1, 1 if model.input_lag else 0)
     lead = max(len(A), len(Q), len(b))
     A, Q, b = (np.broadcast_to(part, (lead, *part.shape[1:])) for part in (A, Q, b))
-    parts = [_one_start(A[i], Q[i], b[i], model.initial, i if lead > 1 else None) for i in range(lead)]
+    parts = [_one_start(A[i], Q[i], b[i], model, i if lead > 1 else None) for i in range(lead)]
     inf, rank = _side_by_side([part[2] for part in parts])
     return np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts]), inf, rank
 
@@ -164,12 +170,12 @@ def _first(array: Array, inner: int, step: int = 0) -> Array:
     return array.astype(np.float64)
 
 
-def _one_start(A: Array, Q: Array, b: Array, initial: str, series: int | None) -> tuple[Array, Array, Array]:
+def _one_start(A: Array, Q: Array, b: Array, model: StateSpace, series: int | None) -> tuple[Array, Array, Array]:
     from .. import lti
 
-    split = lti.stationary_split(A)
+    split = lti.stationary_split(A, tol=_MODULUS_TOLERANCE[model.dtype.name])
     undetermined = split.Vu.shape[1]
-    if initial == "stationary" and undetermined:
+    if model.initial == "stationary" and undetermined:
         values = np.linalg.eigvals(split.Au)
         worst = values[np.argmax(np.abs(values))]
         shown = f"{worst.real:.6g}" if abs(worst.imag) < 1e-12 else f"{worst:.6g}"
