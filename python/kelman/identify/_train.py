@@ -66,7 +66,7 @@ def train(
     batch: int = 32,
     window: int = 128,
     validation: float = 0.2,
-    patience: int = 50,
+    patience: int | None = None,
     progress: bool | Callable[[Step], Any] = False,
     threads: int | None = None,
     backend: Backend | None = None,
@@ -119,7 +119,7 @@ def train(
         as standard deviation, 0 is plain least squares. "auto": 1 for a curved network from a subspace start (directions
         that the data do not speak of stay linear), else 0.
     max_iterations : int, optional
-        Of the optimiser (Adam: epochs). Default 100 (lm), 2000 (lbfgs), 300 (adam).
+        Of the optimiser (Adam: epochs). Default 100 (lm), 2000 (lbfgs), as many as make 3000 updates (adam).
     max_seconds : float
         Time after which the best network so far is returned.
     tolerance : float, optional
@@ -129,7 +129,7 @@ def train(
         Steps that bring the spectral radius of U above this are refused, where the hidden activation is linear.
     learning_rate, batch, window, validation, patience
         Adam: first learning rate (default 1e-2, or 3e-3 for curved activations), windows per batch, steps per window,
-        held-out part, epochs without improvement before it stops.
+        held-out part, epochs without improvement before it stops (default a fifth of all).
     progress : bool or callable
         A function that is called with each `Step` of the history (returning True stops); True logs to "kelman.train".
     threads : int, optional
@@ -166,7 +166,7 @@ def train(
     )  # fmt: skip
     if not max_seconds > 0:
         raise KelmanError(f"max_seconds: expected a positive number, got {max_seconds!r}")
-    generator = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+    generator = _generator(rng)
     journal = Journal(_callback(progress), float(max_seconds))
     trainer = Trainer(
         template, problem, settings, journal, generator, _registry.backend("rnn", backend), thread_count(threads)
@@ -243,7 +243,7 @@ def _settings(
         shrinkage=float(start == "subspace" and template.hidden != "identity")
         if shrinkage == "auto"
         else float(shrinkage),
-        max_iterations=as_count(max_iterations or {"lm": 100, "lbfgs": 2000, "adam": 300}[method], "max_iterations"),
+        max_iterations=None if max_iterations is None else as_count(max_iterations, "max_iterations"),
         tolerance=_positive(tolerance, "tolerance") if tolerance is not None else min(1e-6, 1e-2 / worth),
         max_radius=float(max_radius),
         adam=_adam_options(template, **adam),
@@ -263,7 +263,7 @@ def _adam_options(
         batch=as_count(batch, "batch"),
         window=as_count(window, "window", least=2),
         validation=float(validation),
-        patience=as_count(patience, "patience"),
+        patience=None if patience is None else as_count(patience, "patience"),
     )
 
 
@@ -275,6 +275,15 @@ def _positive(value: Any, name: str) -> float:
     if not 0 < number < np.inf:
         raise KelmanError(f"{name}: expected a positive number, got {value!r:.60}")
     return number
+
+
+def _generator(rng: Any) -> np.random.Generator:
+    if isinstance(rng, np.random.Generator):
+        return rng
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise KelmanError(f"rng: expected a whole number, a numpy.random.Generator or None, got {rng!r:.60}") from None
 
 
 def _callback(progress: Any) -> Callable[[Step], Any] | None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ._train_objective import Journal, Objective
 
 
+UPDATES = 3000
+"""Updates that the default number of epochs amounts to."""
+
+
 @dataclass(frozen=True, slots=True)
 class AdamOptions:
     """Settings of `method="adam"`."""
@@ -27,7 +31,7 @@ class AdamOptions:
     batch: int
     window: int
     validation: float
-    patience: int
+    patience: int | None
     clip: float = 1.0
 
 
@@ -87,13 +91,16 @@ def adam(
     journal: Journal,
     options: AdamOptions,
     *,
-    max_iterations: int,
+    max_iterations: int | None,
     rng: np.random.Generator,
 ) -> tuple[Array, bool, str]:
     """Weights, whether ended by early stopping or the whole schedule, and a word why. One iteration is one epoch."""
     windows, checking = cut(objective.problem, options.window, options.validation, rng)
+    per_epoch = -(-len(windows.places) // options.batch)
+    max_iterations = max(20, -(-UPDATES // per_epoch)) if max_iterations is None else max_iterations
+    patience = max(10, max_iterations // 5) if options.patience is None else options.patience
     first_moment, second_moment = np.zeros_like(theta), np.zeros_like(theta)
-    count, total = 0, max_iterations * -(-len(windows.places) // options.batch)
+    count, total = 0, max_iterations * per_epoch
     since_best, rate = 0, options.learning_rate
     score = _score(objective, theta, checking)
     objective.keep(theta, score)
@@ -120,8 +127,8 @@ def adam(
         objective.keep(theta, score)
         mean = float(np.mean(losses)) if losses else np.inf
         journal.note("adam", epoch, mean, objective.radius(theta), rate, score if checking else np.nan)
-        if checking and since_best >= options.patience:
-            return _best(objective, theta), True, f"the held-out loss has not improved for {options.patience} epochs"
+        if checking and since_best >= patience:
+            return _best(objective, theta), True, f"the held-out loss has not improved for {patience} epochs"
     return _best(objective, theta), True, "the whole schedule was run"
 
 

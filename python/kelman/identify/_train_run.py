@@ -17,7 +17,7 @@ from ._train_lm import levenberg_marquardt
 from ._train_objective import Journal, Objective, StopTraining
 from ._train_result import Failure, TrainResult
 from ._train_scaling import Scaling
-from ._train_starts import linear_start, offset_evidence, random_start
+from ._train_starts import fitted_readout, linear_start, offset_evidence, random_start
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -48,7 +48,7 @@ class Settings:
     learn_h0: bool
     offsets: bool | None
     shrinkage: float
-    max_iterations: int
+    max_iterations: int | None
     tolerance: float
     max_radius: float
     adam: AdamOptions
@@ -115,10 +115,18 @@ class Trainer:
         kind = self.settings.start
         if kind == "subspace" and k == 0:
             start = linear_start(self.template, self.problem, self.rng)
-            return random_start(self.template, self.rng) if start is None else start
+            if start is not None:
+                return start
         if kind == "given" and k == 0:
             return self.template
-        return random_start(self.template, self.rng)
+        return self._random()
+
+    def _random(self) -> Elman:
+        """A random start whose readout fits the first part of the data."""
+        start = random_start(self.template, self.rng)
+        few = _shortened(self.problem, 2 * TRIAL_STEPS * start.U.size)
+        states = self.backend.forward_raw(few.with_weights(start), self.threads)["h"]
+        return fitted_readout(start, few, states)
 
     def _race(self) -> list[Objective]:
         """Every start after a few iterations, best first; one start alone goes straight on."""
@@ -143,7 +151,9 @@ class Trainer:
     def _optimise(self, objective: Objective, phase: str) -> tuple[bool, str]:
         s = self.settings
         theta = objective.start() if objective.best is None else objective.best
-        iterations = TRIAL_ITERATIONS if phase == "trial" else s.max_iterations
+        iterations = (
+            TRIAL_ITERATIONS if phase == "trial" else s.max_iterations or {"lm": 100, "lbfgs": 2000}.get(s.method, 0)
+        )
         if s.method == "lm":
             _, done, word = levenberg_marquardt(
                 objective, theta, self.journal, phase=phase, max_iterations=iterations, tolerance=s.tolerance
@@ -152,7 +162,9 @@ class Trainer:
             iterations = 10 * iterations if phase == "trial" else iterations
             _, done, word = lbfgs(objective, theta, self.journal, max_iterations=iterations, tolerance=s.tolerance / 10)
         else:
-            _, done, word = adam(objective, theta, self.journal, s.adam, max_iterations=iterations, rng=self.rng)
+            _, done, word = adam(
+                objective, theta, self.journal, s.adam, max_iterations=iterations or None, rng=self.rng
+            )
         return done, word
 
     def _polish(self, objective: Objective) -> bool:
@@ -199,7 +211,7 @@ class Trainer:
         if seen:
             return min(seen, key=lambda o: o.best_loss)
         self.message = self.message or "every start failed"
-        return self._objective(random_start(self.template, self.rng))
+        return self._objective(self._random())
 
     def _result(self, objective: Objective, interrupted: bool) -> TrainResult:
         scaled = objective.network(objective.start() if objective.best is None else objective.best)

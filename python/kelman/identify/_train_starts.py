@@ -32,16 +32,32 @@ OPERATING_POINT: dict[str, float] = {"relu": 4.0, "leaky_relu": 4.0, "softplus":
 
 
 def random_start(like: Elman, rng: np.random.Generator) -> Elman:
-    """U half an orthogonal matrix, W and V small; offsets at the operating point of the activation."""
+    """U half an orthogonal matrix, W and V small, rectified units switched on."""
     n, i, o, _ = like.dims
     Q, R = np.linalg.qr(rng.normal(size=(n, n)))
     U = 0.5 * Q * np.where(np.diag(R) < 0, -1.0, 1.0)
     W = 0.3 * rng.normal(size=(n, i))
     V = 0.3 * rng.normal(size=(o, n))
-    b = np.zeros(n)
-    if like.hidden in ("relu", "leaky_relu"):
-        b += 0.5
-    return like.replace(U=U, W=W, b=b, V=V, c=-V @ b if like.output == "identity" else np.zeros(o))
+    b = np.full(n, 0.5 if like.hidden in ("relu", "leaky_relu") else 0.0)
+    return like.replace(U=U, W=W, b=b, V=V, c=np.zeros(o))
+
+
+def fitted_readout(rnn: Elman, problem: Problem, h: Array) -> Elman:
+    """The network with V fitted to the targets by least squares, given its states h.
+
+    A random V whose sign disagrees with the data leads into the saddle V = W = 0.
+    """
+    if rnn.output != "identity":
+        return rnn
+    y, weight = cast("Array", problem.y), counted(problem)
+    V = np.array(rnn.V)
+    for j in range(rnn.dims.outputs):
+        used = weight[:, :, j] > 0
+        rows = h[used]
+        gram = rows.T @ rows
+        ridge = 1e-3 * max(np.trace(gram) / len(gram), 1e-300)
+        V[j] = np.linalg.solve(gram + ridge * np.eye(len(gram)), rows.T @ (y[:, :, j][used] - rnn.c[j]))
+    return rnn.replace(V=V) if np.isfinite(V).all() else rnn
 
 
 def linear_start(like: Elman, problem: Problem, rng: np.random.Generator) -> Elman | None:
