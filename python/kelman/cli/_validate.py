@@ -11,6 +11,7 @@ import typer
 def validate(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random models.")] = 0,
     models: Annotated[int, typer.Option("--models", min=1, help="Random models of every kind.")] = 20,
+    by_kind: Annotated[bool, typer.Option("--by-kind", help="One line for every kind of model.")] = False,
 ) -> None:
     """Compare the compiled core with its oracles and print the worst difference of every kind.
 
@@ -22,17 +23,30 @@ def validate(
 
     from kelman.experiments.validate import validate as compare
 
-    checks = compare(models=models, seed=seed)
+    checks = compare(models=models, seed=seed, by_kind=by_kind)
     table = Table(title=f"Worst differences, {models} random models of every kind, seed {seed}")
     table.add_column("what")
     table.add_column("against")
     table.add_column("cases", justify="right")
     table.add_column("worst", justify="right")
     table.add_column("tolerance", justify="right")
+    table.add_column("found in")
     table.add_column("")
     for check in checks:
+        if check.skipped:
+            table.add_row(check.what, check.against, "0", "", "", check.skipped, "[yellow]skipped[/yellow]")
+            continue
         word = "[green]ok[/green]" if check.passed else "[red bold]too large[/red bold]"
-        table.add_row(check.what, check.against, str(check.cases), f"{check.worst:.1e}", f"{check.tolerance:.0e}", word)
-    Console(soft_wrap=True).print(table)
+        table.add_row(
+            check.what,
+            check.against,
+            str(check.cases),
+            f"{check.worst:.1e}",
+            f"{check.tolerance:.0e}",
+            check.where,
+            word,
+        )
+    console = Console()
+    (console if console.is_terminal else Console(width=120)).print(table)
     if not all(check.passed for check in checks):
         raise typer.Exit(1)

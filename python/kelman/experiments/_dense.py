@@ -100,7 +100,7 @@ class DenseSeries:
             if work[j, j] > _SUPPORT * size[j]:
                 kept.append(j)
                 work -= np.outer(work[:, j], work[j]) / work[j, j]
-        return seen[kept]
+        return np.asarray(seen[kept])
 
     def given(self, upto: int, targets: Array) -> tuple[Array, Array]:
         """Mean and covariance of entries of s given the first `upto` measurements."""
@@ -164,7 +164,7 @@ class DenseSeries:
 
     def undetermined(self) -> bool:
         """Whether something of the start is still diffuse after all measurements."""
-        return self._row_space(self._rows(self.T)).shape[1] < self.X.shape[1]
+        return bool(self._row_space(self._rows(self.T)).shape[1] < self.X.shape[1])
 
     def condition(self) -> float:
         """Condition number of what has to be inverted."""

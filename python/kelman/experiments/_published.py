@@ -43,7 +43,9 @@ def _nile(backend: Backend) -> Iterator[Figure]:
     gaps[20:40] = gaps[60:80] = np.nan
     yield _figure("Nile with gaps", "KFAS", kelman.loglik(model, gaps, backend=backend), -380.587062775, 1e-5)
     f = kelman.forecast(model, z, 30, backend=backend)
-    yield _figure("Nile forecast variance", "Durbin-Koopman 2.6", f.cov[[0, 29], 0, 0], [20600.25794, 63204.15794], 1e-5)
+    yield _figure(
+        "Nile forecast variance", "Durbin-Koopman 2.6", f.cov[[0, 29], 0, 0], [20600.25794, 63204.15794], 1e-5
+    )
     yield _figure("Nile steady state P", "closed form", kelman.steady_state(model).P_predicted, [[5501.25794181]], 1e-7)
 
 
@@ -86,7 +88,9 @@ def _hair_dryer(backend: Backend) -> Iterator[Figure]:
     yield _figure("hair dryer, singular values", "SLICOT IB01AD", fit.singular_values[:7], printed, 1e-4)
     poles = np.sort_complex(np.linalg.eigvals(fit.model.A))
     got = np.r_[poles.real, poles.imag[:2]]
-    yield _figure("hair dryer, poles", "SLICOT IB01BD", np.abs(got), [0.4758, 0.4758, 0.7455, 0.9611, 0.2001, 0.2001], 5e-4)
+    yield _figure(
+        "hair dryer, poles", "SLICOT IB01BD", np.abs(got), [0.4758, 0.4758, 0.7455, 0.9611, 0.2001, 0.2001], 5e-4
+    )
 
 
 STUDIES: tuple[Callable[[Backend], Iterator[Figure]], ...] = (_nile, _toys, _gain, _hair_dryer)

@@ -236,7 +236,11 @@ def _truth(sample: Sample, dense: list[DenseSeries]) -> Iterator[tuple[str, str,
 def _extended(sample: Sample) -> list[DenseSeries]:
     """The dense series with `STEPS` missing measurements at the end (and inputs of zero)."""
     gap = np.full((len(sample.z), STEPS, sample.z.shape[-1]), np.nan)
-    u = None if sample.u is None else np.concatenate([sample.u, np.zeros((len(gap), STEPS, sample.u.shape[-1]))], axis=1)
+    u = (
+        None
+        if sample.u is None
+        else np.concatenate([sample.u, np.zeros((len(gap), STEPS, sample.u.shape[-1]))], axis=1)
+    )
     problem = pose(sample.model, np.concatenate([sample.z, gap], axis=1), u).problem
     return [DenseSeries(problem, i) for i in range(len(gap))]
 
@@ -245,7 +249,9 @@ def _published(subject: Backend) -> list[Check]:
     checks = []
     for study in STUDIES:
         for figure in study(subject):
-            worst = float(np.abs(figure.got - figure.printed).max()) if figure.got.shape == figure.printed.shape else np.inf
+            worst = (
+                float(np.abs(figure.got - figure.printed).max()) if figure.got.shape == figure.printed.shape else np.inf
+            )
             count = int(figure.printed.size)
             checks.append(Check(figure.what, figure.source, count, worst, figure.tolerance, where="published"))
     return checks
