@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import operator
 import os
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from .errors import BackendError, KelmanError
 
@@ -102,7 +102,7 @@ def backend_name(backend: str | None = None) -> str:
     'torch'
     """
     source = "backend"
-    name: str | None = backend
+    name: Any = backend
     if name is None:
         source = "KELMAN_BACKEND"
         name = os.environ.get("KELMAN_BACKEND", "").strip() or "core"

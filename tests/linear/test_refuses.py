@@ -242,6 +242,11 @@ def test_an_infinity_in_a_big_z_is_found_too() -> None:
     for verb in (kelman.filter, kelman.loglik, kelman.smooth):
         with pytest.raises(KelmanError, match=r"z: infinite value -inf at index \[33, 1999, 1\]"):
             verb(model(), z)
+    z[33, 1999, 1] = 0.0
+    z[33, 0, 1] = np.inf  # while the start is diffuse an innovation may not enter the log-likelihood
+    for verb in (kelman.filter, kelman.loglik, kelman.smooth):
+        with pytest.raises(KelmanError, match=r"z: infinite value inf at index \[33, 0, 1\]"):
+            verb(model(initial="diffuse"), z)
 
 
 def test_read_only_input_is_fine() -> None:

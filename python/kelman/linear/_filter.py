@@ -117,7 +117,7 @@ def filter(
 def finish(posed: Posed, raw: dict[str, Array], store: str, on_error: str, *, stacklevel: int = 5) -> FilterResult:
     """Make the result of what a backend gave, and speak of what went wrong."""
     loglik, status, failed_at = raw["loglik"], raw["status"], raw["failed_at"]
-    if status.any() or not np.isfinite(loglik).all():
+    if status.any() or not np.isfinite(loglik).all() or not np.isfinite(raw["state_mean"]).all():
         refuse_infinity(posed)
     elif posed.T >= _SUSPICIOUS and not posed.resumed and not loglik.any() and np.isnan(posed.problem.z).all():
         warnings.warn("z: every value is missing (nan)", ModelWarning, stacklevel=stacklevel - 1)

@@ -118,7 +118,9 @@ def pose(
     series = read_z(z, model.dims.m)
     dtype = common_dtype(series.z.dtype, model.dtype)
     N, T, batched = _count(model, series)
-    values = np.broadcast_to(laid_out(series.z, dtype, 2), (N, T, model.dims.m))
+    values = laid_out(series.z, dtype, 2)
+    if len(values) != N:
+        values = np.broadcast_to(values, (N, T, model.dims.m))
     lengths = series.lengths
     fields = fields_of(model, N, T, dtype, ahead=ahead)
     p = _inputs(model)
@@ -131,9 +133,9 @@ def pose(
         begin = resume(state, dtype)
         if model.input_lag == 1 and state._last_u is not None:
             u_before = np.ascontiguousarray(state._last_u, dtype=dtype)
-    scanned = values.size <= _SCAN_LIMIT or begin.inf.shape[-1] > 0
+    scanned = series.z.size <= _SCAN_LIMIT
     if scanned:
-        require_no_infinity(values[0] if not series.batched else values, "z")
+        require_no_infinity(series.z if series.batched else series.z[0], "z")
     problem = assemble(values, lengths, fields, inputs, u_before, model.input_lag, begin, diffuse_constant)
     return Posed(problem, model, N, T, batched, lengths, scanned, start is not None)
 

@@ -158,12 +158,17 @@ def smooth(
     [0.625 0.5   0.625] [0.25 0.25]
     """
     require_model(model, "smooth")
-    if lag is not None and not (isinstance(lag, (int, np.integer)) and not isinstance(lag, bool) and lag in (0, 1)):
+    given: Any = lag
+    if given is not None and (
+        not isinstance(given, (int, np.integer)) or isinstance(given, bool) or given not in (0, 1)
+    ):
         raise KelmanError(f"lag: expected None, 0 or 1 (keep Cov(x_k, x_k-1 | all)), got {lag!r:.60}")
     one_of(on_error, "on_error", ON_ERROR)
     count = thread_count(threads)
     kernels = _registry.backend("linear", backend)
     posed = pose(model, z, u, start=start, diffuse_constant=diffuse_constant)
+    if posed.problem.inf.shape[-1]:  # an infinity may then leave the log-likelihood finite
+        refuse_infinity(posed)
     raw = kernels.smooth_raw(posed.problem, int(lag or 0), count)
     status, failed_at = raw["status"], raw["failed_at"]
     if status.any() or not np.isfinite(raw["loglik"]).all():

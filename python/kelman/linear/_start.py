@@ -12,7 +12,7 @@ What varies in time counts as its first value, the one in force before the first
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,19 +48,25 @@ class Start:
 
 def resolve_start(model: StateSpace, N: int, dtype: Dtype, fields: dict[str, Array | None], u: Array | None) -> Start:
     """Return the model's start for N series; `fields` and `u` are those of the problem."""
-    mean, cov, inf, rank = _moments(model, dtype)
-    n = model.dims.n
-    mean = np.broadcast_to(mean, (N, n))
+    key = (N, dtype)
+    known: tuple[Any, Start] | None = model._cache.get("start")
+    if known is None or known[0] != key:
+        known = (key, _spread_out(model, N, dtype, fields))
+        model._cache["start"] = known
+    start = known[1]
     if model.initial in ("stationary", "auto") and model.input_lag == 0 and fields["B"] is not None and u is not None:
-        mean = mean + (fields["B"][:, 0] @ u[:, 0, :, None])[..., 0]
-    cov = np.broadcast_to(cov, (N, n, n))
-    inf = np.broadcast_to(inf, (N, *inf.shape[1:]))
-    rank = np.broadcast_to(rank, (N,))
+        return replace(start, mean=start.mean + (fields["B"][:, 0] @ u[:, 0, :, None])[..., 0])
+    return start
+
+
+def _spread_out(model: StateSpace, N: int, dtype: Dtype, fields: dict[str, Array | None]) -> Start:
+    """The start of N series, without inputs."""
+    mean, cov, inf, rank = (np.broadcast_to(part, (N, *part.shape[1:])) for part in _moments(model, dtype))
     if model.initial != "x0":
         return Start(0, mean, cov, inf, rank, None, None, None)
     noise_cov = fields["Q"]
     assert noise_cov is not None
-    nothing = np.broadcast_to(np.zeros((1, n, n), dtype=dtype), (N, n, n))
+    nothing = np.broadcast_to(np.zeros((1, model.dims.n, model.dims.n), dtype=dtype), cov.shape)
     return Start(1, mean, cov, inf, rank, nothing[:, 0], noise_cov[:, 0], nothing)
 
 
@@ -84,7 +90,7 @@ def resume(state: FilterState, dtype: Dtype) -> Start:
 
 def _moments(model: StateSpace, dtype: Dtype) -> tuple[Array, Array, Array, Array]:
     """Mean, covariance, diffuse factor and rank, with a leading axis of 1 or N; computed once per model and dtype."""
-    key = ("start", dtype)
+    key = ("moments", dtype)
     if key not in model._cache:
         kept: Any = _given(model) if model.initial in ("x0", "x1") else _worked_out(model)
         mean, cov, inf, rank = kept

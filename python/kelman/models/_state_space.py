@@ -155,7 +155,8 @@ class StateSpace(Views):
         one_of(initial, "initial", (*_INITIAL, "x0", "x1"))
         kind = start_kind(fields, initial)
         dims = measure(fields)
-        if not isinstance(input_lag, int) or isinstance(input_lag, bool) or input_lag not in (0, 1):
+        late: Any = input_lag
+        if not isinstance(late, int) or isinstance(late, bool) or late not in (0, 1):
             raise KelmanError(f"input_lag: expected 0 or 1, got {input_lag!r:.60}")
         if input_lag == 1 and kind == "x0":
             raise KelmanError("m0, P0: a model with input_lag=1 starts at the first measurement; give m1 and P1")
