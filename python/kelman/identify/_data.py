@@ -61,11 +61,8 @@ class Data:
 
     def std(self) -> tuple[FloatArray, FloatArray]:
         """Return the standard deviations of z and u over all steps."""
-        mean_z, mean_u = self.mean()
         inside = self.mask()[:, :, None]
-        spread_z = np.square((self.z - mean_z) * inside).sum((0, 1)) / self.total
-        spread_u = np.square((self.u - mean_u) * inside).sum((0, 1)) / self.total
-        return np.sqrt(spread_z), np.sqrt(spread_u)
+        return tuple(_std(x, mean, inside, self.total) for x, mean in zip((self.z, self.u), self.mean(), strict=True))  # type: ignore[return-value]
 
     def mask(self) -> NDArray[np.bool_]:
         """Which (series, step) are measured, shape (N, T)."""
@@ -75,6 +72,14 @@ class Data:
         """Return (z - mean) / scale, padding kept at zero."""
         inside = self.mask()[:, :, None]
         return Data((self.z - mean_z) / scale_z * inside, (self.u - mean_u) / scale_u * inside, self.lengths)
+
+
+def _std(x: FloatArray, mean: FloatArray, inside: NDArray[np.bool_], total: int) -> FloatArray:
+    away = np.abs(x - mean) * inside
+    size = away.max(axis=(0, 1), initial=0.0)
+    unit = np.where(size > 0, size, 1.0)  # squares of very small numbers would vanish
+    spread: FloatArray = unit * np.sqrt(np.square(away / unit).sum((0, 1)) / total)
+    return spread
 
 
 def read(z: Any, u: Any) -> Data:

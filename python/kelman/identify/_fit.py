@@ -68,7 +68,8 @@ def fit(
         Whether to estimate D, the effect of u_k on z_k in the same step. Models written x_k = A x_{k-1} + B u_k have one.
     x1 : {"auto", "estimate", "zero"}
         The state at the first measurement of each series: "estimate" fits it freely, which invites a slow mode that explains nothing but the
-        start; "auto" holds it towards zero by the spread that the model's own states have; "zero" leaves it there.
+        start; "zero" leaves it at zero (the mean, with an offset); "auto" holds it towards zero by the spread that the model's own states
+        have, and is "zero" for many short series (first states more than 1 in 50 of the values measured).
     max_iter : int, default 100
         Largest number of iterations of "pem".
     tol : float, default 1e-8
@@ -172,7 +173,17 @@ def _standardise(data: Data, offset: bool | str) -> _Standard:
         center_z, center_u = np.zeros_like(mean_z), np.zeros_like(mean_u)
         scale_z, scale_u = np.hypot(mean_z, std_z), np.hypot(mean_u, std_u)
     scale_u = np.where(scale_u > 0, scale_u, 1.0)
-    return _Standard(data.affine(center_z, scale_z, center_u, scale_u), center_z, scale_z, center_u, scale_u, wanted)
+    work = data.affine(center_z, scale_z, center_u, scale_u)
+    _refuse_redundant(work)
+    return _Standard(work, center_z, scale_z, center_u, scale_u, wanted)
+
+
+def _refuse_redundant(work: Data) -> None:
+    flat = work.z.reshape(-1, work.m)
+    values, vectors = np.linalg.eigh(flat.T @ flat / work.total)
+    if values[0] < 1e-14 * values[-1]:
+        share = ", ".join(str(int(j)) for j in np.flatnonzero(np.abs(vectors[:, 0]) > 1e-6))
+        raise KelmanError(f"z: components {share} are linearly dependent (one of them is redundant); leave one out")
 
 
 def _run(data: Data, plan: _Plan) -> Fit:
@@ -188,13 +199,16 @@ def _run(data: Data, plan: _Plan) -> Fit:
     order = plan.n_states if plan.n_states is not None else _select(work, units, factor, space, canonical, plan)
     _check_order(order, space, rows, work.m)
     direct = plan.direct and work.p > 0
+    x1 = plan.x1
+    if x1 == "auto" and 50 * order * len(work.lengths) > work.total * work.m and len(work.lengths) > 10:
+        x1 = "zero"
     found = _subspace.realise(factor, space, order, plan.weighting, direct)
     start = _standard_predictor(found, standard, in_units=units is not work)
     records = Records(work)
-    free = free_parameters(order, work.m, work.p, offset=standard.offset, direct=direct, x1=plan.x1)
+    free = free_parameters(order, work.m, work.p, offset=standard.offset, direct=direct, x1=x1)
     Sigma = records.covariance(records.errors(start))
-    if work.p or standard.offset or plan.x1 != "zero":
-        few = free_parameters(order, work.m, work.p, offset=standard.offset, direct=direct, x1=plan.x1, model=False)
+    if work.p or standard.offset or x1 != "zero":
+        few = free_parameters(order, work.m, work.p, offset=standard.offset, direct=direct, x1=x1, model=False)
         refit, refit_Sigma = _pem.linear_refit(records, start, Sigma, few)
         if _pem.objective(refit_Sigma, records.total) <= _pem.objective(Sigma, records.total):
             start, Sigma = refit, refit_Sigma
@@ -290,7 +304,8 @@ def _report(
     n, m, p = old.n, records.data.m, records.data.p
     system = solution.system
     if system is None:
-        precision, Sigma = _pem.first_state_precision(records, old, free), _pem.floored(solution.Sigma)
+        Sigma = _pem.floored(solution.Sigma)
+        precision = _pem.first_state_precision(records, old, Sigma, free)
         normal = records.normal_equations(old, records.errors(old), Sigma, free, precision)
         system = _pem.Reduced(normal, gauge(old, free))
     half = system.vectors / np.sqrt(system.values) / system.scale[:, None]

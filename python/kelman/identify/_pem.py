@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _NULL = 1e-11  # relative eigenvalue of the scaled normal equations below which a direction counts as unidentifiable
 _RADIUS = 1.0 - 1e-9
 _WINDOW, _FLAT = 10, 0.05
+_EXACT = 1e-20  # variance of the errors of standardised data below which only rounding is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +153,26 @@ def balanced(model: Predictor) -> Predictor:
     return Predictor(theta1, theta2, to_new @ model.x1)
 
 
-def first_state_precision(records: Records, model: Predictor, free: Free) -> FloatArray | None:
-    """Inverse spread of the states of a zero start, by which the first states are held near zero; None where they are free."""
+def first_state_precision(records: Records, model: Predictor, Sigma: FloatArray, free: Free) -> FloatArray | None:
+    """Inverse of the spread that states of this model have, by which the first states are held near zero; None where they are free.
+
+    The spread is the stationary one that the innovations cause (where A is stable), plus that seen when every series starts at zero (which is
+    what the inputs cause).
+    """
     if not (free.x1 and free.prior):
         return None
-    spread = records.state_spread(model)
+    n, stable = model.n, spectral_radius(model.A) < 1 - 1e-6
+    spread = lyapunov(model.A, _symmetric(model.K @ Sigma @ model.K.T)) if stable else np.zeros((n, n))
+    if records.u.shape[1] or not stable:
+        spread = spread + records.state_spread(model)
     if not np.isfinite(spread).all():
         return None
-    size = max(float(np.trace(spread)) / max(model.n, 1), 1e-300)
-    precision: FloatArray = np.linalg.inv(spread + 1e-12 * size * np.eye(model.n))
-    return (precision + precision.T) / 2
+    size = max(float(np.trace(spread)) / max(n, 1), 1e-300)
+    return _symmetric(np.linalg.inv(spread + 1e-12 * size * np.eye(n)))
+
+
+def _symmetric(array: FloatArray) -> FloatArray:
+    return (array + array.T) / 2
 
 
 def penalty(model: Predictor, precision: FloatArray | None) -> float:
@@ -172,7 +183,7 @@ def penalty(model: Predictor, precision: FloatArray | None) -> float:
 def linear_refit(records: Records, model: Predictor, Sigma: FloatArray, free: Free) -> tuple[Predictor, FloatArray]:
     """Least squares for what the predictions are linear in (inputs, offsets, first states), the rest held fixed."""
     e = records.errors(model)
-    precision = first_state_precision(records, model, free)
+    precision = first_state_precision(records, model, Sigma, free)
     system = Reduced(records.normal_equations(model, e, floored(Sigma), free, precision), gauge(model, free))
     found = moved(model, *system.step(0.0), free)
     return found, records.covariance(records.errors(found))
@@ -186,7 +197,7 @@ def minimise(records: Records, start: Predictor, free: Free, max_iter: int, tol:
     model = balanced(start)
     errors = records.errors(model)
     Sigma = floored(records.covariance(errors))
-    precision = first_state_precision(records, model, free)
+    precision = first_state_precision(records, model, Sigma, free)
     settled = precision is None
     history: list[Iteration] = []
     stage: list[float] = []
@@ -196,7 +207,7 @@ def minimise(records: Records, start: Predictor, free: Free, max_iter: int, tol:
         system = Reduced(records.normal_equations(model, errors, Sigma, free, precision), gauge(model, free))
         expected = system.expected()
         if not settled and (expected < 0.1 or len(stage) > 20):
-            precision, settled, stage = first_state_precision(records, model, free), True, []
+            precision, settled, stage = first_state_precision(records, model, Sigma, free), True, []
             value = objective(Sigma, records.total) + penalty(model, precision)
             system = Reduced(records.normal_equations(model, errors, Sigma, free, precision), gauge(model, free))
             expected = system.expected()
@@ -209,13 +220,23 @@ def minimise(records: Records, start: Predictor, free: Free, max_iter: int, tol:
                 f"converged: the likelihood is flat (twice its logarithm gained less than {_FLAT} in {_WINDOW} steps)"
             )
             return Solution(model, Sigma, tuple(history), True, message, system)
+        if np.diag(Sigma).max() < _EXACT:
+            return Solution(
+                model, Sigma, tuple(history), True, "converged: the predictions are exact to rounding", system
+            )
         better = _try_steps(records, model, system, free, precision, value, damping)
         if better is None:
             reached = expected < 1e-3
-            message = "converged to the precision of the objective" if reached else "no step improves the objective"
+            message = "converged to the precision of the objective" if reached else _stuck(model)
             return Solution(model, Sigma, tuple(history), reached, message, system)
         model, errors, Sigma, damping = better
     return Solution(model, Sigma, tuple(history), False, message)
+
+
+def _stuck(model: Predictor) -> str:
+    if spectral_radius(model.F) > 1 - 1e-6:
+        return "stopped at the edge of stability: a pole of A - K H has reached the unit circle (too many states?)"
+    return "no step improves the objective (a nearly cancelling pole and zero: too many states?)"
 
 
 def _try_steps(
@@ -227,10 +248,15 @@ def _try_steps(
     value: float,
     damping: float,
 ) -> tuple[Predictor, FloatArray, FloatArray, float] | None:
-    """Raise the damping until a step improves the objective and keeps the predictor stable."""
+    """Raise the damping until a step improves the objective and keeps the predictor stable.
+
+    A step may use up nine tenths of the distance to the unit circle, no more: unit zeros of the noise model are local optima of the likelihood,
+    and a long first step must not jump to one.
+    """
+    limit = min(_RADIUS, 1 - 0.1 * (1 - spectral_radius(model.F)))
     while damping < 1e6:
         candidate = moved(model, *system.step(damping), free)
-        if np.isfinite(candidate.theta1).all() and spectral_radius(candidate.F) < _RADIUS:
+        if np.isfinite(candidate.theta1).all() and spectral_radius(candidate.F) < limit:
             with np.errstate(over="ignore", invalid="ignore"):
                 e = records.errors(candidate)
                 Sigma = floored(records.covariance(e))

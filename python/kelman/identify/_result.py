@@ -121,6 +121,11 @@ class Fit:
         return self._factor @ self._factor.T
 
     @property
+    def pole_cov(self) -> FloatArray:
+        """The same as ``pole_covariance``, by the name that `read_dynamics` uses."""
+        return self.pole_covariance
+
+    @property
     def aic(self) -> float:
         """Akaike's criterion, -2 loglik + 2 (identifiable parameters)."""
         return -2 * self.loglik + 2 * self._count()

@@ -94,9 +94,9 @@ class Realised:
 
 
 def default_block_rows(data: Data, n_states: int | None) -> int:
-    """Return 2.5 log T block rows, at least what the order needs, at most what the data allow."""
-    longest = int(data.lengths.max())
-    wanted = int(np.ceil(2.5 * np.log(max(longest, 3))))
+    """Return 2.5 log(steps) block rows, at most a third of the longest series, at least what the order needs, if the data allow."""
+    wanted = int(np.ceil(2.5 * np.log(max(data.total, 3))))
+    wanted = max(2, min(wanted, int(data.lengths.max()) // 3))
     if n_states is not None:
         wanted = max(wanted, n_states + 2)
     while wanted > 2 and not enough_columns(data, wanted):

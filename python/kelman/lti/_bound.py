@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kelman.errors import KelmanError
-from kelman.lti._check import FloatArray, covariance
+from kelman.lti._check import FloatArray, covariance, number_between
 from kelman.lti._derivatives import pole_covariance
 from kelman.lti._lyapunov import require_stable, stein
 from kelman.lti._poles import ComplexArray, poles
@@ -79,8 +78,7 @@ def pole_crb(model: Any, N: float = 1, *, input_cov: ArrayLike | None = None) ->
     """
     A, B, H, D = standard_form(model)
     require_stable("model.A", A)
-    if isinstance(N, bool) or not isinstance(N, (int, float, np.number)) or not N > 0:
-        raise KelmanError(f"N: expected a positive number of samples, got {N!r:.60}")
+    samples = number_between("N", N, 0.0, np.inf)
     p = B.shape[1]
     U = np.eye(p) if input_cov is None else covariance("input_cov", input_cov, p, "to match the inputs")
     ss = dare(A, H, model.Q, model.R, model.S)
@@ -99,7 +97,7 @@ def pole_crb(model: Any, N: float = 1, *, input_cov: ArrayLike | None = None) ->
             dA[i, :, theta1[i, n + j]] += H[j]
             dA[i, np.arange(n), theta2[j, :n]] += ss.K[i, j]
     root = dA.reshape(n * n, -1) @ half
-    cov = pole_covariance(A, root @ root.T) / float(N)
+    cov = pole_covariance(A, root @ root.T) / samples
     found = poles(A)
     modulus, angle = polar_std(found, cov)
     return PoleBound(found, cov, modulus, angle, int(keep.sum()))

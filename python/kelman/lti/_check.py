@@ -67,6 +67,13 @@ def integer(name: str, value: Any, lowest: int) -> int:
     return as_count(value, name, least=lowest)
 
 
+def number_between(name: str, value: Any, low: float, high: float) -> float:
+    """Return a real number strictly between two bounds (bool refused)."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)) or not low < value < high:
+        raise KelmanError(f"{name}: expected a number between {low:g} and {high:g}, got {value!r:.60}")
+    return float(value)
+
+
 def symmetric(array: FloatArray) -> FloatArray:
     """The symmetric part."""
     return (array + array.swapaxes(-1, -2)) / 2

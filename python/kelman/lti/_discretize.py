@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kelman.errors import KelmanError
-from kelman.lti._check import FloatArray, covariance, matrix, square, symmetric
+from kelman.lti._check import FloatArray, covariance, matrix, number_between, square, symmetric
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -70,7 +69,7 @@ def discretize(A: ArrayLike, dt: float, *, B: ArrayLike | None = None, Q: ArrayL
     n = A.shape[0]
     B = np.zeros((n, 0)) if B is None else matrix("B", B, rows=n, why="to match A")
     Q = np.zeros((n, n)) if Q is None else covariance("Q", Q, n, "to match A")
-    dt = positive("dt", dt)
+    dt = number_between("dt", dt, 0.0, np.inf)
     from scipy.linalg import expm
 
     size = float(np.abs(A).sum(axis=0).max(initial=0.0)) * dt
@@ -86,10 +85,3 @@ def discretize(A: ArrayLike, dt: float, *, B: ArrayLike | None = None, Q: ArrayL
         Bd = Bd + Ad @ Bd
         Ad = Ad @ Ad
     return Discrete(np.ascontiguousarray(Ad), np.ascontiguousarray(Bd), Qd)
-
-
-def positive(name: str, value: Any) -> float:
-    """Return a finite number above zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < np.inf:
-        raise KelmanError(f"{name}: expected a positive number, got {value!r:.60}")
-    return float(value)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kelman.errors import KelmanError
-from kelman.lti._check import FloatArray, square
+from kelman.lti._check import FloatArray, number_between, square
 
 ComplexArray = NDArray[np.complex128]
 
@@ -180,8 +180,7 @@ def pole_stats(poles: ArrayLike, dt: float = 1.0) -> PoleStats:
     ([2.0, inf], [inf, 8.0])
     """
     values = _pole_vector("poles", poles)
-    if not (np.isscalar(dt) and isinstance(dt, (int, float, np.number)) and np.isfinite(dt) and dt > 0):
-        raise KelmanError(f"dt: expected a positive number, got {dt!r}")
+    dt = number_between("dt", dt, 0.0, np.inf)
     modulus = np.abs(values)
     angle = np.angle(values)
     with np.errstate(divide="ignore"):

@@ -47,7 +47,7 @@ def propagate(F: FloatArray, v: FloatArray, x0: FloatArray | None = None) -> Flo
             np.matmul(F, out[k], out=out[k + 1])
             out[k + 1] += v[k]
         return out
-    L = 8  # short blocks keep the products in cache; levels of blocks of blocks do the rest
+    L = 8 if n <= 6 else 4  # short blocks keep the products in cache; levels of blocks of blocks do the rest
     blocks, rest = divmod(T, L)
     powers = _powers(F, L)
     inner = v[: blocks * L].reshape(blocks, L * n, C)
