@@ -25,6 +25,7 @@ _PLOTS: dict[str, str] = {
     "Fit": "plot_fit",
     "TrainResult": "plot_training",
     "Dynamics": "plot_dynamics",
+    "Comparison": "plot_comparison",
 }
 """Class of a result -> the function of `kelman.plotting` that draws it."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def candidates(
         penalty = free_parameters(order, m, moments.p, metric.direct) * np.log(count)
         if order > 1 and floor + penalty >= min(values.values()):
             break
-        fits[order] = gauss_newton(ho_kalman(hankel, m, q, order), goal, metric)
+        fits[order] = gauss_newton(ho_kalman(hankel, m, q, order), goal, metric, enough=0.02 / count)
         loss = _logdet(moments.error_cov(fits[order][0].responses(moments.lags)))
         values[order] = float(count * loss + penalty)
     best = min(values.values())
@@ -71,10 +72,18 @@ def realisation_of(predictor: LinearPredictor) -> Realisation:
     return Realisation(predictor.F, np.hstack([predictor.K, predictor.G]), predictor.H, predictor.D)
 
 
-def choose(
-    reading: Reading, metric: Metric, order: int | str, has_data: bool
-) -> tuple[int, Realisation | None, float, FloatArray, dict[int, float]]:
-    """Order, projection (None: the weights as they are), its cost, Hankel values, order criterion."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The projection (None: the weights as they are), its cost, Hankel values, and the order criterion."""
+
+    fit: Realisation | None
+    cost: float
+    hankel: FloatArray
+    criterion: dict[int, float]
+
+
+def choose(reading: Reading, metric: Metric, order: int | str, has_data: bool) -> Choice:
+    """Order by the data, by the minimal realisation, by the largest gap, or as given; and the projection onto it."""
     goal, exact, m, q = reading.theta, reading.exact, metric.moments.m, metric.moments.q
     hankel = weighted_hankel(goal, metric)
     largest = exact.n if exact is not None else min(20, len(hankel[0]))
@@ -83,20 +92,21 @@ def choose(
         criterion, fits, _ = candidates(goal, metric, largest)
         best = min((r for r in criterion if r), key=lambda r: criterion[r])  # a model has at least one state
         if exact is not None and best == exact.n:
-            return best, None, 0.0, shown, criterion
-        return best, *fits[best], shown, criterion
+            return Choice(None, 0.0, shown, criterion)
+        fit, cost = gauss_newton(fits[best][0], goal, metric)
+        return Choice(fit, cost, shown, criterion)
     if order == "auto" and exact is not None:
         F, KG, H = minimal(exact.F, np.hstack([exact.K, exact.G]), exact.H)
         if len(F) == exact.n:
-            return exact.n, None, 0.0, shown, {}
+            return Choice(None, 0.0, shown, {})
         if not len(F):
             F, KG, H = np.zeros((1, 1)), np.zeros((1, q)), np.zeros((m, 1))
         fit = Realisation(F, KG, H, exact.D)
-        return len(F), fit, float(np.sum(metric.residual(fit.responses(metric.moments.lags), goal) ** 2)), shown, {}
+        return Choice(fit, float(np.sum(metric.residual(fit.responses(metric.moments.lags), goal) ** 2)), shown, {})
     count = order if isinstance(order, int) else largest_gap(hankel[0], largest)
     if exact is not None and count == exact.n:
-        return count, None, 0.0, shown, {}
+        return Choice(None, 0.0, shown, {})
     if count > largest:
         raise KelmanError(f"order: expected at most {largest}, the states that the network has, got {count}")
     fit, cost = gauss_newton(ho_kalman(hankel, m, q, count), goal, metric)
-    return count, fit, cost, shown, {}
+    return Choice(fit, cost, shown, {})

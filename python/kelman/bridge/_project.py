@@ -177,9 +177,18 @@ def _stabilised(F: FloatArray, limit: float = 0.999) -> FloatArray:
 
 
 def gauss_newton(
-    start: Realisation, goal: FloatArray, metric: Metric, *, steps: int = 60, tolerance: float = 1e-12
+    start: Realisation,
+    goal: FloatArray,
+    metric: Metric,
+    *,
+    steps: int = 60,
+    tolerance: float = 1e-10,
+    enough: float = 1e-18,
 ) -> tuple[Realisation, float]:
-    """Nearest realisation of the start's order, and its cost; every accepted step lowers the cost and keeps F stable."""
+    """Nearest realisation of the start's order, and its cost; every accepted step lowers the cost and keeps F stable.
+
+    It ends when the quadratic model promises less than ``enough``, or less than ``tolerance`` of the cost.
+    """
     lags = metric.moments.lags
     here = start.balanced(lags)
     residual = metric.residual(here.responses(lags), goal)
@@ -193,7 +202,7 @@ def gauss_newton(
         keep = s > 1e-9 * s[0] if len(s) else s > 0
         along = U.T @ residual.ravel()
         gain = float(np.sum(along[keep] ** 2))
-        if gain <= tolerance * max(cost, 1e-300) or gain <= 1e-18:
+        if gain <= max(tolerance * cost, enough):
             break
         moved = False
         for _ in range(12):
@@ -209,7 +218,7 @@ def gauss_newton(
         if not moved:
             break
         damping = damping / 10 if damping > 1e-9 else 0.0
-        small = cost - value <= tolerance * cost
+        small = cost - value <= max(tolerance * cost, enough / 10)
         here, residual, cost = trial, new, value
         if small:
             break

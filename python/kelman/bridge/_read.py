@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kelman._arrays import as_count
 from kelman.bridge._align import basis_change
 from kelman.bridge._behaviour import behaviour_of, scaled
 from kelman.bridge._data import real_array
 from kelman.bridge._dynamics import Dynamics
 from kelman.bridge._flags import flags_of, no_dynamics
-from kelman.bridge._order import check_order, choose, realisation_of
+from kelman.bridge._order import Choice, check_order, choose, realisation_of
 from kelman.bridge._predictor import LinearPredictor, constant_model, rested
+from kelman.bridge._probe import probe_series
 from kelman.bridge._project import (
     Realisation,
     gauss_newton,
@@ -26,7 +26,7 @@ from kelman.bridge._project import (
     weighted_hankel,
     weighted_jacobian,
 )
-from kelman.bridge._source import Data, Reading, Source, data_of, responses_of, source_of
+from kelman.bridge._source import Data, Reading, Source, checked_lags, data_of, responses_of, source_of, window_of
 from kelman.bridge._to_state_space import model_of_predictor, unshifted
 from kelman.errors import KelmanError
 from kelman.models import Elman, StateSpace
@@ -142,29 +142,47 @@ def read_dynamics(
         constant_model(reference, "reference")
     source = source_of(rnn, inputs, target, method)
     data = data_of(source.layout, x, z, u)
-    if lags is not None:
-        as_count(lags, "lags")
-    generator = np.random.default_rng(rng)
-    reading = responses_of(source, data, probe, lags, generator)
-    return _finish(source, reading, data, order, refit, reference, Sigma, amplitudes)
+    given = checked_lags(lags, data)
+    series = None
+    if source.method == "behaviour":
+        zs, us = data or (None, None)
+        series = probe_series(probe, zs, us, source.layout.m, source.layout.p, np.random.default_rng(rng))
+    settled = _settled(source, data, series, given, order, Sigma)
+    return _finish(source, data, settled, refit, reference, Sigma, amplitudes)
+
+
+def _settled(
+    source: Source, data: Data, probe: Data, lags: int | None, order: Any, Sigma: Any
+) -> tuple[Reading, FloatArray, Metric, Choice]:
+    """Responses and order over a window that holds the memory of the system found, but not that of idle modes."""
+    window, q = lags, source.layout.m + source.layout.p
+    while True:
+        reading = responses_of(source, data, probe, window)
+        scale = _innovation(Sigma, reading.moments, reading)
+        metric = metric_of(reading.moments, scale, reading.direct)
+        choice = choose(reading, metric, order, data is not None)
+        have = reading.moments.lags
+        found = realisation_of(reading.exact) if choice.fit is None and reading.exact is not None else choice.fit
+        assert found is not None
+        need = window_of(found.responses, q, data)
+        if lags is not None or need <= have or have < (window or 0):
+            return reading, scale, metric, choice
+        window = min(need, 4 * have)
 
 
 def _finish(
     source: Source,
-    reading: Reading,
     data: Data,
-    order: Any,
+    settled: tuple[Reading, FloatArray, Metric, Choice],
     refit: bool,
     reference: StateSpace | None,
     Sigma: Any,
     amplitudes: Sequence[float] | None,
 ) -> Dynamics:
-    """Order, projection, error bars, record."""
+    """Error bars and record."""
+    reading, scale, metric, choice = settled
     moments, layout, direct = reading.moments, source.layout, reading.direct
-    m = layout.m
-    scale = _innovation(Sigma, moments, reading)
-    metric = metric_of(moments, scale, direct)
-    _chosen, fit, cost, hankel, criterion = choose(reading, metric, order, data is not None)
+    fit, cost, m = choice.fit, choice.cost, layout.m
     if refit:
         if not data:
             raise KelmanError("refit: needs the data: give z= (and u=)")
@@ -177,11 +195,7 @@ def _finish(
         predictor = reading.exact
         assert predictor is not None
     else:
-        constant = reading.constant
-        if refit:
-            flat = moments.flatten(fit.responses(moments.lags), direct)
-            constant = moments.mean[0, :m] - flat @ moments.mean.ravel()[moments.columns(direct)]
-        predictor = _with_offset(fit, constant, m)
+        predictor = _with_offset(fit, _level(reading, fit, data is not None), m)
     system = realisation_of(predictor)
     noise = moments.error_cov(system.responses(moments.lags)) if data else (scale if Sigma is not None else None)
     final = metric_of(moments, scale if noise is None else noise, direct)
@@ -207,8 +221,8 @@ def _finish(
         pole_cov=covs,
         poles_recurrent=recurrent,
         order=predictor.n,
-        hankel=hankel,
-        criterion=criterion,
+        hankel=choice.hankel,
+        criterion=choice.criterion,
         model=model,
         method=source.method,
         distance=cost,
@@ -218,7 +232,7 @@ def _finish(
         T=None if reference is None else basis_change(predictor, reference),
         reference=reference,
         amplitude_poles=_amplitude_map(source, reading, metric, predictor.n, amplitudes),
-        flags=no_dynamics(criterion)
+        flags=no_dynamics(choice.criterion)
         + flags_of(
             predictor, reading.exact, values, covs, moments, direct, cost, rest, r2, data is not None, Sigma is not None
         ),
@@ -237,6 +251,18 @@ def _innovation(Sigma: Any, moments: Moments, reading: Reading) -> FloatArray:
             raise KelmanError("Sigma: expected a symmetric positive definite covariance")
         return cov
     return moments.error_cov(reading.theta) if moments.count else np.eye(m)
+
+
+def _level(reading: Reading, fit: Realisation, has_data: bool) -> FloatArray:
+    """Offset with which the predictions have the mean of the data; without data, that of the network's own predictions."""
+    moments = reading.moments
+    flat = moments.flatten(fit.responses(moments.lags), reading.direct)
+    if has_data:
+        level: FloatArray = moments.mean[0, : moments.m] - flat @ moments.mean.ravel()[moments.columns(reading.direct)]
+        return level
+    change = moments.flatten(reading.theta, reading.direct) - flat
+    kept: FloatArray = reading.constant + change @ moments.mean.ravel()[moments.columns(reading.direct)]
+    return kept
 
 
 def _with_offset(fit: Realisation, constant: FloatArray, m: int) -> LinearPredictor:

@@ -86,7 +86,7 @@ def _truncated(predictor: LinearPredictor, Sigma: Any, order: int, nearest: bool
     """Truncated predictor, its offsets kept as what they add up to."""
     if order == predictor.n:
         return predictor
-    window = window_of(predictor.markov, predictor.m + predictor.p, None, None)
+    window = window_of(predictor.markov, predictor.m + predictor.p, None)
     metric = metric_of(moments_of_model(predictor, Sigma, window), Sigma, bool(predictor.D.any()))
     theta = predictor.markov(window)
     fit = ho_kalman(weighted_hankel(theta, metric), predictor.m, predictor.m + predictor.p, order)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kelman._arrays import as_count
 from kelman.bridge._behaviour import Behaviour, behaviour_of
 from kelman.bridge._data import paired_series, series_list
 from kelman.bridge._jacobian import linearised
 from kelman.bridge._layout import Layout, layout_of
 from kelman.bridge._moments import Moments, moments_of, moments_of_model
 from kelman.bridge._predictor import LinearPredictor, predictor_of_elman
-from kelman.bridge._probe import probe_series
 from kelman.bridge._split import is_foldable
 from kelman.errors import KelmanError
 from kelman.models import Elman
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from kelman.bridge._data import FloatArray
 
 __all__: list[str] = []
+
+FIRST = 60
+"""Lags of the first look; the window grows when the system found remembers longer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,56 +116,54 @@ def data_of(layout: Layout, x: Any, z: Any, u: Any) -> Data:
     return zs, us
 
 
-def window_of(theta_of: Callable[[int], FloatArray], q: int, data: Data, lags: int | None) -> int:
-    """Lags until the responses have died away, within what the record allows."""
-    longest = max(len(z) for z in data[0]) if data else None
-    limit = int(np.clip(1500 // q, 20, 1000))
-    if longest is not None:
-        if longest < 16:
-            raise KelmanError(f"z: expected at least 16 steps in the longest series, got {longest}")
-        limit = min(limit, longest // 4)
-    if lags is not None:
-        if longest is not None and lags > longest // 2:
-            raise KelmanError(f"lags: expected at most half the length of the longest series ({longest}), got {lags}")
-        return lags
+def window_of(theta_of: Callable[[int], FloatArray], q: int, data: Data, cap: int = 1000) -> int:
+    """Lags until responses have died away, within the cap and what the record allows."""
+    limit = int(np.clip(1500 // q, 20, cap))
+    if data:
+        limit = min(limit, max(len(z) for z in data[0]) // 4)
     energy = np.square(theta_of(limit)).sum(axis=(1, 2))
-    total = energy.sum()
     count = sum(len(z) for z in data[0]) if data else 0
-    allowed = total * (0.01 / count if count else 1e-14)
+    allowed = energy.sum() * (0.01 / count if count else 1e-12)
     tail = np.cumsum(energy[::-1])[::-1]
     enough = np.flatnonzero(tail <= max(allowed, 1e-300))
     return int(np.clip(enough[0] if len(enough) else limit, min(20, limit), limit))
 
 
-def responses_of(source: Source, data: Data, probe: Any, lags: int | None, rng: np.random.Generator) -> Reading:
-    """Responses by the weights (or Jacobians), or by behaviour."""
+def checked_lags(lags: Any, data: Data) -> int | None:
+    """A window that the user asked for, and records long enough for any."""
+    longest = max(len(z) for z in data[0]) if data else None
+    if longest is not None and longest < 16:
+        raise KelmanError(f"z: expected at least 16 steps in the longest series, got {longest}")
+    if lags is None:
+        return None
+    count = as_count(lags, "lags")
+    if longest is not None and count > longest // 2:
+        raise KelmanError(f"lags: expected at most half the length of the longest series ({longest}), got {count}")
+    return count
+
+
+def responses_of(source: Source, data: Data, probe: Data, window: int | None) -> Reading:
+    """Responses by the weights (or Jacobians), or by behaviour, over a window; None starts with a short one."""
     layout, net = source.layout, source.net
     q = layout.m + layout.p
     direct = layout.p > 0 and layout.target == "z" and layout.has("u")
-    if source.method == "behaviour":
-        zs, us = data or (None, None)
-        probe_z, probe_u = probe_series(probe, zs, us, layout.m, layout.p, rng)
-        shortest = min(len(z) for z in probe_z)
-        window = lags if lags is not None else int(min(50, max(shortest // 4, 1)))
-        if data and window > max(len(z) for z in data[0]) // 3:
-            window = max(max(len(z) for z in data[0]) // 3, 1)
-        read = behaviour_of(net, layout, probe_z, probe_u, window, direct)
-        moments = moments_of(*data, window) if data else _as_record(read.moments, probe_z, probe_u, window)
-        return Reading(read.theta, read.constant, moments, direct, None, read, (probe_z, probe_u))
+    if probe is not None:
+        shortest = min(len(z) for z in probe[0])
+        if data:
+            shortest = min(shortest, max(len(z) for z in data[0]))
+        lags = int(np.clip(shortest // 4, 1, window or FIRST))
+        read = behaviour_of(net, layout, *probe, lags, direct)
+        moments = moments_of(*data, lags) if data else _as_record(read.moments, *probe, lags)
+        return Reading(read.theta, read.constant, moments, direct, None, read, probe)
     if source.method != "weights":
         zs, us = data or ([np.zeros((1, layout.m))], [np.zeros((1, layout.p))])
         if data is None and source.method == "average_jacobian":
             raise KelmanError('z: method="average_jacobian" averages along data; give z= (and u=)')
         net = linearised(net, layout, zs, us, source.method)
     exact, _ = predictor_of_elman(net)
-    window = window_of(exact.markov, q, data, lags)
-    moments = moments_of(*data, window) if data else moments_of_model(exact, np.eye(layout.m), window)
-    if source.method != "weights":
-        theta = exact.markov(window)
-        flat = moments.flatten(theta, direct)
-        constant = moments.mean[0, : layout.m] - flat @ moments.mean.ravel()[moments.columns(direct)]
-        return Reading(theta, constant, moments, direct, exact, None, None)
-    return Reading(exact.markov(window), exact.constant(window), moments, direct, exact, None, None)
+    lags = window_of(exact.markov, q, data, FIRST) if window is None else window
+    moments = moments_of(*data, lags) if data else moments_of_model(exact, np.eye(layout.m), lags)
+    return Reading(exact.markov(lags), exact.constant(lags), moments, direct, exact, None, None)
 
 
 def _as_record(moments: Moments, zs: list[FloatArray], us: list[FloatArray], lags: int) -> Moments:
