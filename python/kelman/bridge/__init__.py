@@ -5,6 +5,7 @@ from kelman.bridge._compare import Comparison as Comparison, compare as compare
 from kelman.bridge._dynamics import Dynamics as Dynamics
 from kelman.bridge._excess import ExcessRisk as ExcessRisk, excess_risk as excess_risk
 from kelman.bridge._inputs import network_inputs as network_inputs
+from kelman.bridge._predictor import LinearPredictor as LinearPredictor
 from kelman.bridge._read import read_dynamics as read_dynamics
 from kelman.bridge._reduce import reduce as reduce
 from kelman.bridge._to_elman import to_elman as to_elman
@@ -14,6 +15,7 @@ __all__ = [
     "Comparison",
     "Dynamics",
     "ExcessRisk",
+    "LinearPredictor",
     "compare",
     "excess_risk",
     "network_inputs",

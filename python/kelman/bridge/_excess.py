@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -142,8 +142,7 @@ def excess_risk(
 def _one_start(predictor: LinearPredictor) -> LinearPredictor:
     if predictor.start.ndim == 1:
         return predictor
-    p = predictor
-    return LinearPredictor(p.F, p.K, p.G, p.H, p.D, p.f, p.c, p.start.mean(axis=0))
+    return replace(predictor, start=predictor.start.mean(axis=0))
 
 
 def _inputs(u: Any, p: int) -> Any:

@@ -10,7 +10,7 @@ A = F + K H, B = G + K D, b = f + K c. F is stable also where A is not (Anderson
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,22 @@ from kelman.bridge._split import fold
 from kelman.errors import KelmanError
 from kelman.models import Elman, StateSpace
 
-__all__: list[str] = []
+__all__ = ["LinearPredictor"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearPredictor:
-    """Matrices of the predictor; ``start`` is s_1, shape (n,) or (N, n)."""
+    """A one-step predictor: s_{k+1} = F s_k + K z_k + G u_k + f, zhat_k = H s_k + D u_k + c.
+
+    Parameters
+    ----------
+    F, K, G, H, D : ndarray, shapes (n, n), (n, m), (n, p), (m, n) and (m, p)
+        Closed loop, gain, inputs, measurement, direct term.
+    f, c : ndarray, shapes (n,) and (m,)
+        Offsets.
+    start : ndarray, shape (n,) or (N, n)
+        The state s_1 before the first measurement.
+    """
 
     F: FloatArray
     K: FloatArray
@@ -72,7 +82,18 @@ class LinearPredictor:
         return b
 
     def markov(self, lags: int) -> FloatArray:
-        """Responses of zhat_k to [z; u]_{k-i}, shape (lags + 1, m, m + p): [0 D], then H F^{i-1} [K G]."""
+        """Responses of zhat_k to [z; u]_{k-i}.
+
+        Parameters
+        ----------
+        lags : int
+            Last lag.
+
+        Returns
+        -------
+        ndarray, shape (lags + 1, m, m + p)
+            [0 D] at lag 0, then H F^{i-1} [K G].
+        """
         out = np.zeros((lags + 1, self.m, self.m + self.p))
         out[0, :, self.m :] = self.D
         block = np.hstack([self.K, self.G])
@@ -82,7 +103,18 @@ class LinearPredictor:
         return out
 
     def constant(self, lags: int) -> FloatArray:
-        """Offset of zhat that the last ``lags`` steps of f build up, plus c."""
+        """Offset of zhat that the last steps of f build up, plus c.
+
+        Parameters
+        ----------
+        lags : int
+            Number of steps.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            c + sum over i < lags of H F^i f.
+        """
         total, step = self.c.copy(), self.f
         for _ in range(lags):
             total = total + self.H @ step
@@ -90,7 +122,22 @@ class LinearPredictor:
         return total
 
     def predict(self, z: FloatArray, u: FloatArray, start: FloatArray | None = None) -> FloatArray:
-        """One-step predictions zhat_k for one series (T, m) or a stack (N, T, m)."""
+        """One-step predictions for one series or a stack.
+
+        Parameters
+        ----------
+        z : ndarray, shape (T, m) or (N, T, m)
+            Measurements.
+        u : ndarray, shape (T, p) or (N, T, p)
+            Known inputs; p may be 0.
+        start : ndarray, shape (n,) or (N, n), optional
+            Another start.
+
+        Returns
+        -------
+        ndarray, shape (T, m) or (N, T, m)
+            zhat_k, from measurements before k.
+        """
         from kelman.rnn import forward
 
         first = self.start if start is None else start
@@ -107,7 +154,7 @@ def rested(p: LinearPredictor) -> LinearPredictor:
     start: FloatArray = np.zeros(p.n)
     if p.b.any() and np.abs(np.linalg.eigvals(p.A)).max(initial=0.0) < 1 - 1e-8:
         start = np.linalg.solve(np.eye(p.n) - p.A, p.b)
-    return LinearPredictor(p.F, p.K, p.G, p.H, p.D, p.f, p.c, start)
+    return replace(p, start=start)
 
 
 def constant_model(model: Any, who: str) -> StateSpace:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from kelman.bridge._align import basis_change
-from kelman.bridge._behaviour import behaviour_of, scaled
+from kelman.bridge._behaviour import behaviour_of, predictions, scaled
 from kelman.bridge._data import real_array
 from kelman.bridge._dynamics import Dynamics
 from kelman.bridge._flags import flags_of, no_dynamics
@@ -195,7 +195,7 @@ def _finish(
         predictor = reading.exact
         assert predictor is not None
     else:
-        predictor = _with_offset(fit, _level(reading, fit, data is not None), m)
+        predictor = _with_offset(fit, _level(source, reading, fit, data, refit), m)
     system = realisation_of(predictor)
     noise = moments.error_cov(system.responses(moments.lags)) if data else (scale if Sigma is not None else None)
     final = metric_of(moments, scale if noise is None else noise, direct)
@@ -253,16 +253,19 @@ def _innovation(Sigma: Any, moments: Moments, reading: Reading) -> FloatArray:
     return moments.error_cov(reading.theta) if moments.count else np.eye(m)
 
 
-def _level(reading: Reading, fit: Realisation, has_data: bool) -> FloatArray:
-    """Offset with which the predictions have the mean of the data; without data, that of the network's own predictions."""
+def _level(source: Source, reading: Reading, fit: Realisation, data: Data, refit: bool) -> FloatArray:
+    """Offset with which the predictions have the mean of the network's own (of the data, if they were fitted to these)."""
     moments = reading.moments
-    flat = moments.flatten(fit.responses(moments.lags), reading.direct)
-    if has_data:
-        level: FloatArray = moments.mean[0, : moments.m] - flat @ moments.mean.ravel()[moments.columns(reading.direct)]
-        return level
-    change = moments.flatten(reading.theta, reading.direct) - flat
-    kept: FloatArray = reading.constant + change @ moments.mean.ravel()[moments.columns(reading.direct)]
-    return kept
+    at, lags = moments.columns(reading.direct), moments.lags
+    flat = moments.flatten(fit.responses(lags), reading.direct)
+    mean: FloatArray = moments.mean[0, : moments.m]
+    if not refit:
+        mean = reading.constant + moments.flatten(reading.theta, reading.direct) @ moments.mean.ravel()[at]
+        if data and reading.exact is not None and source.method == "weights":  # idle slow modes included
+            hats = predictions(source.net, source.layout, *data)
+            mean = np.concatenate([hat[lags:] for hat in hats if len(hat) > lags]).mean(axis=0)
+    level: FloatArray = mean - flat @ moments.mean.ravel()[at]
+    return level
 
 
 def _with_offset(fit: Realisation, constant: FloatArray, m: int) -> LinearPredictor:

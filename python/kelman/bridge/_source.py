@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,7 +163,13 @@ def responses_of(source: Source, data: Data, probe: Data, window: int | None) ->
     exact, _ = predictor_of_elman(net)
     lags = window_of(exact.markov, q, data, FIRST) if window is None else window
     moments = moments_of(*data, lags) if data else moments_of_model(exact, np.eye(layout.m), lags)
-    return Reading(exact.markov(lags), exact.constant(lags), moments, direct, exact, None, None)
+    theta = exact.markov(lags)
+    if source.method != "weights":  # the level of a linearisation is that of the data
+        level = (
+            moments.mean[0, : layout.m] - moments.flatten(theta, direct) @ moments.mean.ravel()[moments.columns(direct)]
+        )
+        exact = replace(exact, c=level)
+    return Reading(theta, exact.constant(lags), moments, direct, exact, None, None)
 
 
 def _as_record(moments: Moments, zs: list[FloatArray], us: list[FloatArray], lags: int) -> Moments:
