@@ -14,22 +14,32 @@
 
 namespace kelman::linalg {
 
-/// Factorises the lower triangle of R. False if R is indefinite beyond rounding (a pivot below -sqrt(eps) R_jj).
+/// Factorises the lower triangle of R; `inverse` (m×m) is scratch. A pivot d_j = c R c' (c: row j of L⁻¹) counts as zero
+/// when it is rounding of the terms |c| |R| |c|' it is made of. False if R is indefinite beyond rounding (a pivot below
+/// -sqrt(eps) R_jj).
 template <Real Scalar>
-[[nodiscard]] bool ldl(Index m, const Scalar* R, Index ldr, Scalar* L, Index ldl, Scalar* D) {
-  const Scalar tiny = static_cast<Scalar>(8 * m) * Precision<Scalar>::epsilon;
+[[nodiscard]] bool ldl(Index m, const Scalar* R, Index ldr, Scalar* L, Index ldl, Scalar* D, Scalar* inverse) {
+  const Scalar tiny = static_cast<Scalar>(2 * m) * Precision<Scalar>::epsilon;
   const Scalar indefinite = -std::sqrt(Precision<Scalar>::epsilon);
   for (Index j = 0; j < m; ++j) {
-    // d_j = R_jj - sum_k L_jk² d_k
+    // d_j = R_jj - sum_k L_jk² d_k,   c_j = e_j - sum_k L_jk c_k
     Scalar pivot = R[j * ldr + j];
+    Scalar* const c = inverse + j * m;
+    std::fill_n(c, m, Scalar(0));
+    c[j] = Scalar(1);
     for (Index k = 0; k < j; ++k) {
       pivot -= L[j * ldl + k] * L[j * ldl + k] * D[k];
+      axpy(k + 1, -L[j * ldl + k], inverse + k * m, c);
     }
-    const Scalar scale = R[j * ldr + j];
-    if (!(pivot >= indefinite * scale)) {
+    Scalar terms(0);
+    for (Index k = 0; k <= j; ++k) {
+      terms += std::abs(c[k]) * std::sqrt(std::max(R[k * ldr + k], Scalar(0)));
+    }
+    terms *= terms;
+    if (!(pivot >= indefinite * terms)) {
       return false;
     }
-    const bool zero = pivot <= tiny * scale;
+    const bool zero = pivot <= tiny * terms;
     D[j] = zero ? Scalar(0) : pivot;
     L[j * ldl + j] = Scalar(1);
     for (Index i = j + 1; i < m; ++i) {

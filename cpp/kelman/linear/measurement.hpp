@@ -36,6 +36,7 @@ class Measurement {
         rows_(memory.take<Scalar>(model.dims.m * model.dims.n)),
         noise_(memory.take<Scalar>(model.dims.m)),
         chosen_(memory.take<Scalar>(model.dims.m * model.dims.m)),
+        scratch_(memory.take<Scalar>(model.dims.m * model.dims.m)),
         mix_(memory.take<Scalar>(model.dims.m * model.dims.m)),
         cross_(model.joint() ? memory.take<Scalar>(model.dims.m * model.dims.n) : nullptr) {}
 
@@ -94,7 +95,7 @@ class Measurement {
       }
     }
     if (mixed_) {
-      if (!linalg::ldl(count_, chosen_, count_, mix_, count_, noise_)) {
+      if (!linalg::ldl(count_, chosen_, count_, mix_, count_, noise_, scratch_)) {
         return false;
       }
       linalg::solve_unit_lower(count_, n, mix_, count_, rows_, n);
@@ -115,6 +116,7 @@ class Measurement {
   Scalar* rows_;
   Scalar* noise_;
   Scalar* chosen_;
+  Scalar* scratch_;
   Scalar* mix_;
   Scalar* cross_;
   Index count_ = 0;

@@ -24,6 +24,7 @@ struct Moments {
   Index noise_cov_ld = 0;
   const Scalar* noise_cross = nullptr;  ///< Cov(x, w) (n×n), or null for zero
   Index noise_cross_ld = 0;
+  const Scalar* rounding = nullptr;  ///< what the form knows of its own rounding (s×s), or null; opaque
 };
 
 /// A covariance recursion. `load` starts series i; `predict` leads to time k; `update` uses the components in `mask`.

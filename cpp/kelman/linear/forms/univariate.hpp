@@ -70,7 +70,10 @@ class Univariate {
   /// Goes on from moments that were kept. The noise moments stay where they are until the next `predict`.
   void resume(const Moments<Scalar>& moments) noexcept {
     linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, P_, s_);
-    tracking_ = false;
+    tracking_ = moments.rounding != nullptr;
+    if (tracking_) {
+      std::copy_n(moments.rounding, s_ * s_, E_);
+    }
     rank_ = std::min(moments.rank, columns_);
     if (rank_ > 0) {
       linalg::copy_block(n_, rank_, moments.factor, moments.factor_ld, V_, columns_);
@@ -83,7 +86,8 @@ class Univariate {
 
   /// What is known now.
   [[nodiscard]] Moments<Scalar> moments() const noexcept {
-    return {P_, s_, V_, columns_, rank_, noise_cov_, noise_cov_ld_, noise_cross_, noise_cross_ld_};
+    return {P_,         s_,            V_,           columns_,        rank_,
+            noise_cov_, noise_cov_ld_, noise_cross_, noise_cross_ld_, tracking_ ? E_ : nullptr};
   }
 
   /// H P H' + R in the user's components                                 (m×m) = (m×n)(n×n)(n×m) + (m×m)
