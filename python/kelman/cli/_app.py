@@ -63,6 +63,8 @@ def run(arguments: list[str] | None = None) -> None:
         _fail(str(error), error)
     except MemoryError as error:
         _fail(f"not enough memory: {error}", error)
+    except Exception as error:  # noqa: BLE001
+        _fail(f"unexpected {type(error).__name__}: {error} (a fault of kelman; --debug shows where)", error)
     except KeyboardInterrupt:
         print("kelman: interrupted", file=sys.stderr)
         sys.exit(130)

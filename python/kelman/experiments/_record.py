@@ -9,6 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from kelman.models import StateSpace
+
+MATRICES = ("A", "H", "Q", "R", "B", "D", "b", "c", "S")
+"""What is kept of a model."""
+
 SECONDS = "seconds"
 """The one field name under which a record may keep wall time; :func:`without_seconds` drops it."""
 
@@ -29,6 +34,8 @@ def to_json(value: Any) -> Any:
     object
         Dictionaries, lists, strings, numbers, booleans and None.
     """
+    if isinstance(value, StateSpace):
+        return {name: to_json(v) for name in MATRICES if (v := getattr(value, name)) is not None}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):

@@ -66,17 +66,21 @@ def data_poles_figure(record: Any) -> Figure:
         ax.plot([], [], "o", mfc="none", mec=ORANGE, mew=1.6, ms=10, ls="none", label="network, U + W V")
         ax.plot([], [], "x", color=PINK, ms=7, mew=1.6, ls="none", label="network, U alone (wrong)")
         ax.set_title("Poles with 95 % ellipses")
-        values = np.asarray(record.singular_values, dtype=float)
-        order = np.arange(1, len(values) + 1)
         ax2 = axes[1]
-        kept = order <= record.order
-        ax2.vlines(order, values.min() / 3, values, color="#BBBBBB", lw=1.2)
-        ax2.plot(order[kept], values[kept], "o", color=BLUE, ms=7)
-        ax2.plot(order[~kept], values[~kept], "o", mfc="white", mec=GREY, mew=1.4, ms=7)
-        ax2.set_yscale("log")
-        ax2.set_ylim(values.min() / 3, values.max() * 3)
-        ax2.set_xlabel("number")
-        ax2.set_title(f"Subspace singular values: order {record.order}")
+        order = np.array([point.order for point in record.criterion])
+        bic = np.array([point.bic for point in record.criterion])
+        kept = order == record.order
+        ax2.plot(order, bic, "-", color="#BBBBBB", lw=1.2)
+        ax2.plot(order[~kept], bic[~kept], "o", mfc="white", mec=GREY, mew=1.4, ms=8)
+        ax2.plot(order[kept], bic[kept], "o", color=BLUE, ms=8)
+        for n, value in zip(order, bic, strict=True):
+            ax2.annotate(f"{value:.1f}", (n, value), (0, 9), textcoords="offset points", ha="center", fontsize=9.5)
+        ax2.set_yscale("symlog", linthresh=10.0)
+        ax2.set_ylim(-2.0, 4.0 * max(10.0, float(bic.max())))
+        ax2.set_xticks(order)
+        ax2.set_xlim(order.min() - 0.5, order.max() + 0.5)
+        ax2.set_xlabel("order")
+        ax2.set_title("BIC above the best one")
         fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return fig
 

@@ -193,7 +193,7 @@ def scores_figure(record: Any) -> Figure:
 
 
 def learning_figure(record: Any) -> Figure:
-    """Draw excess risk against sample size: every seed a dot, the medians joined, the floor d / T as a line."""
+    """Draw excess risk against sample size: every series a dot, the means joined, the floor d / T as a line."""
     with style():
         fig, ax = figure(8.0, 4.4)
         sizes = np.asarray(record.sizes, dtype=float)
@@ -213,7 +213,7 @@ def learning_figure(record: Any) -> Figure:
             for j in range(values.shape[1]):
                 ax.plot(x, values[:, j], marker, color=color, ms=4, alpha=0.45, ls="none", mec="none")
             ax.plot(
-                x, np.median(values, axis=1), marker + "-", color=color, ms=6.5, mec="white", mew=0.6, label=curve.name
+                x, np.mean(values, axis=1), marker + "-", color=color, ms=6.5, mec="white", mew=0.6, label=curve.name
             )
         ax.set_xscale("log")
         ax.set_yscale("log")
@@ -281,7 +281,7 @@ def activation_figure(record: Any) -> Figure:
             color=ORANGE,
             label=f"tanh, ε = {record.amplitude_gain:g}",
         )
-        floor = 1e-34
+        floor = 1e-32
         ax.plot(amplitude, [max(p.relu, floor) for p in record.amplitudes], "o-", color=BLUE, label="ReLU split")
         ax.set_xscale("log")
         ax.set_yscale("log")

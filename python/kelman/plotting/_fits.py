@@ -96,18 +96,15 @@ def plot_fit(result: Any) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    from kelman.lti import poles
-
     with style():
         fig, axes = own_figure(9.0, 4.2, 1, 2)
-        plot_poles(poles(result.model.A), ax=axes[0, 0])
-        _ellipses(axes[0, 0], result)
+        plot_poles(result.poles, result.pole_covariance, ax=axes[0, 0])
         axes[0, 0].set_title("Poles")
-        values, history = getattr(result, "singular_values", None), getattr(result, "history", None)
-        if values is not None and len(values):
+        values, history = result.singular_values, result.history
+        if len(values):
             plot_values(values, result.model.dims.n, ax=axes[0, 1], title="Singular values")
-        elif history is not None and len(history):
-            plot_history(history, ax=axes[0, 1], ylabel="log-likelihood")
+        elif len(history):
+            plot_history([step.objective for step in history], ax=axes[0, 1], ylabel="N log det Σ (standardised)")
             axes[0, 1].set_title("Iterations")
         else:
             axes[0, 1].set_axis_off()
@@ -115,7 +112,7 @@ def plot_fit(result: Any) -> Any:
 
 
 def plot_training(result: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw the loss of a training against its iterations.
+    """Draw the loss of a training against its iterations, one line for every start.
 
     Parameters
     ----------
@@ -129,8 +126,21 @@ def plot_training(result: Any, *, ax: Axes | None = None) -> Axes:
     Axes
     """
     with style():
-        ax = plot_history(result.history, ax=ax)
-        ax.set_title(f"Training: loss {float(result.loss):.5g}, {'converged' if result.converged else 'not converged'}")
+        ax = own_axes(ax)
+        starts = sorted({step.start for step in result.history})
+        for start in starts:
+            loss = np.array([step.loss for step in result.history if step.start == start])
+            last = start == result.history[-1].start
+            ax.plot(np.arange(len(loss)), loss, ".-", color=BLUE if last else GREY, ms=5, lw=1.4 if last else 1.0)
+        validation = np.array([step.validation for step in result.history if step.start == starts[-1]])
+        if np.isfinite(validation).any():
+            ax.plot(np.arange(len(validation)), validation, color=ORANGE, lw=1.2, label="held out")
+            ax.legend(loc="upper right")
+        ax.set_yscale("log")
+        ax.set_xlabel("iteration")
+        ax.set_ylabel("loss (standardised)")
+        word = "converged" if result.converged else "not converged"
+        ax.set_title(f"Training by {result.method}: loss {float(result.loss):.5g}, {word}")
         return ax
 
 
@@ -182,14 +192,3 @@ def plot_comparison(result: Any) -> Any:
             ax.plot([p.real, q.real], [p.imag, q.imag], color="#999999", lw=1.0)
         ax.legend(loc="lower left")
         return ax
-
-
-def _ellipses(ax: Axes, result: Any) -> None:
-    from kelman.lti import poles
-    from kelman.plotting._poles import ellipse
-
-    cov = getattr(result, "pole_cov", None)
-    if cov is None:
-        return
-    for pole, c in zip(poles(result.model.A), np.asarray(cov), strict=False):
-        ellipse(ax, complex(pole), c, color=BLUE, lw=1.3)
