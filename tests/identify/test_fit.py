@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -310,6 +312,51 @@ def test_summary_says_what_was_fitted() -> None:
         later.objective <= earlier.objective + 1e-6
         for earlier, later in zip(fit.history, fit.history[1:], strict=False)
     )
+
+
+def test_residual_covariances_explain_the_gain() -> None:
+    """For N4SID and MOESP the reported K and Sigma are those of the Riccati equation of the reported (Q, R, S), in the model's basis."""
+    data = kelman.datasets.hairdryer()
+    for weighting in ("moesp", "n4sid"):
+        fit = kelman.fit(
+            data.z, data.u, n_states=4, method="subspace", weighting=weighting, block_rows=15, offset=False
+        )
+        Q, R, S = fit.noise
+        ss = lti.dare(fit.model.A, fit.model.H, Q, R, S)
+        np.testing.assert_allclose(ss.K, fit.K, rtol=1e-6)
+    fit = kelman.fit(data.z, data.u, n_states=4, method="subspace")
+    np.testing.assert_allclose(fit.noise[2] @ np.linalg.inv(fit.noise[1]), fit.K, rtol=1e-6)
+
+
+def test_the_other_verbs_agree_with_the_fit() -> None:
+    """Steady state, filter and forecast of the fitted model are those of its innovation form."""
+    model = systems.random_stable(2, 1, 1, rng=5, radius=0.8)
+    u = np.random.default_rng(0).normal(size=(600, 1))
+    z = simulate(model, 600, 0, u) + 7.0
+    fit = kelman.fit(z, u, n_states=2)
+    steady = kelman.steady_state(fit.model)
+    np.testing.assert_allclose(steady.K, fit.K, atol=1e-8)
+    result = kelman.filter(fit.model, z, u, store="all")
+    late = result.innovation[200:]
+    A, B, H, D = lti.standard_form(fit.model)
+    x, errors = fit.x1.copy(), []
+    for k in range(600):
+        errors.append(z[k] - fit.model.c - H @ x - D @ u[k])
+        x = A @ x + B @ u[k] + fit.K @ errors[-1]
+    np.testing.assert_allclose(late, errors[200:], atol=1e-6)
+    assert abs(float(result.loglik) - fit.loglik) < 15
+
+
+def test_result_is_a_frozen_value() -> None:
+    """Arrays are read-only, fields cannot be set, and a fit survives pickling."""
+    fit = kelman.fit(simulate(ROTATION, 500, 0), n_states=2)
+    with pytest.raises(ValueError, match="read-only"):
+        fit.K[0] = 1.0
+    with pytest.raises(AttributeError):
+        fit.order = 3
+    again = pickle.loads(pickle.dumps(fit))
+    np.testing.assert_array_equal(again.poles, fit.poles)
+    assert again.summary() == fit.summary()
 
 
 def test_unexciting_input_is_reported() -> None:

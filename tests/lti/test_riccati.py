@@ -175,6 +175,35 @@ def test_names_the_mode_that_prevents_a_steady_state(problem: tuple, words: str,
     assert abs(abs(caught.value.mode) - modulus) < 1e-6
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(1, 3), st.floats(0.05, 3.1), st.booleans())
+def test_obstacles_are_found_in_any_basis(seed: int, rest: int, m: int, angle: float, unseen: bool) -> None:
+    """A cycle that no noise drives, or that no measurement shows, is named with its angle beside other modes, in a random basis."""
+    rng = np.random.default_rng(seed)
+    n = rest + 2
+    A = np.zeros((n, n))
+    A[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    other = rng.normal(size=(rest, rest))
+    if rest:
+        A[2:, 2:] = other * (rng.uniform(0.2, 1.3) / np.abs(np.linalg.eigvals(other)).max())
+        if np.abs(np.abs(np.linalg.eigvals(A[2:, 2:])) - 1).min() < 0.02:
+            return
+    H, G = rng.normal(size=(m, n)), rng.normal(size=(n, n))
+    if unseen:
+        H[:, :2] = 0.0
+    else:
+        G[:2] = 0.0
+    T = (
+        np.linalg.qr(rng.normal(size=(n, n)))[0]
+        @ np.diag(np.geomspace(1, 10, n))
+        @ np.linalg.qr(rng.normal(size=(n, n)))[0]
+    )
+    Ti = np.linalg.inv(T)
+    Q = T @ G @ G.T @ T.T
+    with pytest.raises(NoSteadyStateError, match="unobservable" if unseen else "not driven by noise") as caught:
+        dare(T @ A @ Ti, H @ Ti, (Q + Q.T) / 2, np.eye(m))
+    assert abs(abs(np.angle(caught.value.mode)) - angle) < 1e-5
+
+
 def test_singular_innovation_covariance_is_named() -> None:
     """Two noise-free measurements of one thing leave Sigma singular; the error says so."""
     with pytest.raises(NoSteadyStateError, match="innovation covariance"):

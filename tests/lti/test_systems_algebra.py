@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+import kelman
 from kelman import lti
 from kelman.errors import KelmanError
 
@@ -118,6 +119,42 @@ def test_ho_kalman_recovers_the_system(seed: int, n: int, p: int, m: int) -> Non
     assert lti.ho_kalman(truth[:25]).order == n
     _, distance = lti.match_poles(lti.poles(A), lti.poles(found.A))
     assert distance.max() < 1e-3
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+@pytest.mark.parametrize("direct", [False, True])
+def test_impulse_is_what_the_model_answers(lag: int, direct: bool) -> None:
+    """The impulse response and the standard form answer a random input as the model's own equations do, for both input indices."""
+    rng = np.random.default_rng(0)
+    A, B, H = stable(1, 3, 2, 2)
+    D = rng.normal(size=(2, 2)) if direct else None
+    make = kelman.StateSpace.from_shifted if lag else kelman.StateSpace
+    model = make(A, H, np.eye(3), np.eye(2), B=B, D=D)
+    u = rng.normal(size=(20, 2))
+    x, z = np.zeros(3), []
+    for k in range(20):
+        if lag:
+            z.append(H @ x + (0 if D is None else D @ u[k]))
+            x = A @ x + B @ u[k]
+        else:
+            x = A @ x + B @ u[k]
+            z.append(H @ x + (0 if D is None else D @ u[k]))
+    response = lti.impulse(model, 19)
+    direct_sum = [sum(response[i] @ u[k - i] for i in range(k + 1)) for k in range(20)]
+    np.testing.assert_allclose(direct_sum, z, atol=1e-12)
+    As, Bs, Hs, Ds = lti.standard_form(model)
+    s = np.zeros(3)
+    for k in range(20):
+        np.testing.assert_allclose(Hs @ s + Ds @ u[k], z[k], atol=1e-12)
+        s = As @ s + Bs @ u[k]
+
+
+def test_standard_form_wants_a_constant_model() -> None:
+    """A model that varies in time is refused by the name of what varies; one without inputs gives matrices of width zero."""
+    varying = kelman.StateSpace(np.ones((5, 1, 1)), [[1.0]], [[1.0]], [[1.0]])
+    with pytest.raises(KelmanError, match=r"model\.A"):
+        lti.standard_form(varying)
+    assert lti.standard_form(kelman.StateSpace([[0.5]], [[1.0]], [[1.0]], [[1.0]]))[1].shape == (1, 0)
 
 
 def test_hankel_places_its_blocks() -> None:

@@ -345,13 +345,29 @@ def _report(
         singular_values=singular_values,
         block_rows=rows,
         weighting=plan.weighting,
-        noise=(found.Q, found.R, found.S),
+        noise=_noise(plan, found, standard, to_new, new, Sigma),
         poles=poles(new.A),
         pole_covariance=_uncertainty.poles_covariance(new, factor),
         rank=system.rank,
         _predictor=new,
         _factor=factor,
     )
+
+
+def _noise(
+    plan: _Plan,
+    found: _subspace.Realised,
+    standard: _Standard,
+    to_new: FloatArray,
+    new: Predictor,
+    Sigma: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Residual covariances (Q, R, S) of the subspace regression in the basis and units of the model, or those of the innovation form."""
+    if plan.method != "subspace":
+        return _symmetric(new.K @ Sigma @ new.K.T), Sigma.copy(), new.K @ Sigma
+    scale = standard.scale_z if plan.weighting == "cca" else np.ones_like(standard.scale_z)
+    Q = to_new @ found.Q @ to_new.T
+    return _symmetric(Q), found.R * np.outer(scale, scale), to_new @ found.S * scale
 
 
 def _symmetric(array: FloatArray) -> FloatArray:

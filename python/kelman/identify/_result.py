@@ -80,7 +80,8 @@ class Fit:
     weighting : str
         Weighting used.
     noise : tuple of ndarray
-        Subspace residual covariances (Q, R, S) of state and measurement, before they became K and Sigma; in the basis of ``model``.
+        Covariances (Q, R, S) of state and measurement noise in the basis of ``model``: of a subspace fit those of its residuals, from which
+        K and Sigma were made; of "pem" K Sigma K', Sigma and K Sigma.
     poles : ndarray of complex, shape (n,)
         Eigenvalues of A, slowest first.
     pole_covariance : ndarray, shape (n, 2, 2)
@@ -110,6 +111,12 @@ class Fit:
     rank: int
     _predictor: Predictor = field(repr=False)
     _factor: FloatArray = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Make every array read-only."""
+        for value in (*vars(self).values(), *self.noise, *vars(self._predictor).values()):
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
 
     @property
     def covariance(self) -> FloatArray:

@@ -136,23 +136,26 @@ def _information(
     noise = np.block([[Sigma, np.zeros((m, p))], [np.zeros((p, m)), U]])
     by_state = np.vstack([np.eye(n), H, np.zeros((p, n))])
     by_noise = np.block([[np.zeros((n, m + p))], [np.eye(m), D], [np.zeros((p, m)), np.eye(p)]])
-    # State of the joint system: s, then g in the order (l, j, i).
-    entry = np.einsum("li,js->ljis", Hw, by_state).reshape(m * q * n, n)
-    entry_noise = np.einsum("li,je->ljie", Hw, by_noise).reshape(m * q * n, m + p)
-    joint = np.block([[A, np.zeros((n, m * q * n))], [entry, np.kron(np.eye(m * q), F.T)]])
-    drive = np.vstack([np.hstack([K, B]), entry_noise])
-    P = stein(joint, drive @ noise @ drive.T)
-    d1, d2 = n * q, m * (n + p)
-    information = np.zeros((d1 + d2, d1 + d2))
+    G = np.hstack([K, B])
+    P = stein(A, G @ noise @ G.T)
+    d1 = n * q
+    information = np.zeros((d1 + m * (n + p), d1 + m * (n + p)))
     for row in range(m):
-        by_joint = np.zeros((d1 + d2, len(joint)))
-        first = n + row * q * n
-        for i in range(n):
-            by_joint[i * q + np.arange(q), first + np.arange(q) * n + i] = 1.0
-        by_input = np.zeros((d1 + d2, m + p))
+        E = np.einsum("i,js->jis", Hw[row], by_state)  # g_j+ = F' g_j + E_j s + N_j w
+        N = np.einsum("i,je->jie", Hw[row], by_noise)
+        X = stein(A, A @ P @ E.transpose(0, 2, 1) + G @ noise @ N.transpose(0, 2, 1), F)  # E s g_j'
+        cross = E[:, None] @ X[None] @ F  # (j, k): E_j E[s g_k'] F
+        both = E[:, None] @ P @ E.transpose(0, 2, 1)[None] + N[:, None] @ noise @ N.transpose(0, 2, 1)[None]
+        gg = stein(F.T, cross + cross.transpose(1, 0, 3, 2) + both, F)
+        information[:d1, :d1] += gg.transpose(2, 0, 3, 1).reshape(d1, d1)
         for out in range(m):
-            target = d1 + out * (n + p)
-            by_joint[target + np.arange(n), np.arange(n)] = whiten[row, out]
-            by_input[target + n + np.arange(p), m + np.arange(p)] = whiten[row, out]
-        information += by_joint @ P @ by_joint.T + by_input @ noise @ by_input.T
+            first = slice(d1 + out * (n + p), d1 + out * (n + p) + n)
+            block = whiten[row, out] * X.transpose(1, 2, 0).reshape(n, d1)
+            information[first, :d1] += block
+            information[:d1, first] += block.T
+            for other in range(m):
+                weight = whiten[row, out] * whiten[row, other]
+                a, b = d1 + out * (n + p), d1 + other * (n + p)
+                information[a : a + n, b : b + n] += weight * P
+                information[a + n : a + n + p, b + n : b + n + p] += weight * U
     return (information + information.T) / 2
