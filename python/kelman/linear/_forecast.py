@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +90,8 @@ class ForecastResult(Kept):
         """
         if isinstance(level, bool) or not isinstance(level, (int, float, np.number)) or not 0 < level < 1:
             raise KelmanError(f"level: expected a probability between 0 and 1, got {level!r:.60}")
+        from statistics import NormalDist  # takes longer to load than the rest of this package
+
         width = NormalDist().inv_cdf((1 + float(level)) / 2)
         deviation = np.sqrt(np.maximum(np.diagonal(self.cov, axis1=-2, axis2=-1), 0))
         half = (width * deviation).astype(self.mean.dtype)
