@@ -68,7 +68,7 @@ def nu_gap(first: Any, second: Any) -> float:
 
     Examples
     --------
-    Two constant gains a and b are at distance |a - b| / sqrt((1 + a^2) (1 + b^2)):
+    Two constant gains a and b are at distance ``abs(a - b) / sqrt((1 + a**2) (1 + b**2))``:
 
     >>> from kelman.lti import nu_gap
     >>> round(nu_gap(([[0.0]], [[0.0]], [[0.0]], [[1.0]]), ([[0.0]], [[0.0]], [[0.0]], [[2.0]])), 12)
