@@ -197,15 +197,28 @@ def require_no_infinity(array: Array, name: str) -> None:
         )
 
 
+_MOST = 2**40
+
+
 def as_count(value: Any, name: str, *, least: int = 1) -> int:
-    """Return a whole number that is at least `least`."""
+    """Return a whole number that is at least `least`, and not absurdly big."""
     try:
         count = operator.index(value)
     except TypeError:
         count = least - 1
     if isinstance(value, (bool, np.bool_)) or count < least:
         raise KelmanError(f"{name}: expected a whole number of at least {least}, got {value!r:.60}")
+    if count > _MOST:
+        raise KelmanError(f"{name}: expected at most 2**40, got {count:.6g}")
     return count
+
+
+def room(*shape: int, name: str) -> Array:
+    """Return an uninitialised float64 array, or raise naming the argument that made it too big."""
+    try:
+        return np.empty(shape)
+    except (MemoryError, ValueError) as error:
+        raise KelmanError(f"{name}: the result, of shape {shape}, does not fit into memory") from error
 
 
 def one_of(value: Any, name: str, options: Sequence[str]) -> str:

@@ -96,6 +96,8 @@ def test_an_undetermined_start_gives_infinite_variance() -> None:
         ({"u_future": np.zeros((4, 1))}, r"u_future: expected shape \(3,\) or \(3, 1\) or \(4, 3, 1\), got \(4, 1\)"),
         ({"u_future": np.full((3, 1), np.nan)}, "u_future: every entry must be finite"),
         ({"steps": 0}, "steps: expected a whole number of at least 1, got 0"),
+        ({"steps": 2**39, "u_future": np.broadcast_to(0.0, (2**39, 1))}, "steps: the result, of shape .* does not fit"),
+        ({"steps": 10**30}, r"steps: expected at most 2\*\*40"),
         ({"steps": 1.5}, "steps: expected a whole number"),
         ({"steps": "3"}, "steps: expected a whole number"),
         ({"z": np.zeros((2, 25))}, "z: expected shape .*pass z.T"),

@@ -221,7 +221,9 @@ def bad(problem: Problem, name: str, how: str) -> Problem:
     return dataclasses.replace(problem, **{name: spoilt})
 
 
-@pytest.mark.parametrize("how", ["list", "int", "longdouble", "other", "swapped", "rank", "shape", "strided", "unaligned"])
+@pytest.mark.parametrize(
+    "how", ["list", "int", "longdouble", "other", "swapped", "rank", "shape", "strided", "unaligned"]
+)
 @pytest.mark.parametrize("name", ["z", "A", "H", "Q", "R", "S", "u", "B", "b", "mean", "cov", "noise_cov"])
 def test_memory_that_does_not_fit_is_refused_by_name(name: str, how: str) -> None:
     """The core converts nothing: an array of another type, shape or layout is an error that names it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _registry
-from .._arrays import as_count, one_of
+from .._arrays import as_count, one_of, room
 from ..config import thread_count
 from ..errors import KelmanError, ModelWarning
 from ._filter import ON_ERROR, finish
@@ -211,7 +211,9 @@ def _ahead(posed: Posed, raw: dict[str, Array], future: Array | None, steps: int
     drive = raw["state_noise_mean"]
     lag = posed.problem.input_lag
     last = posed.last_u()
-    kept: dict[str, list[Array]] = {"mean": [], "cov": [], "state_mean": [], "state_cov": []}
+    N, n, m = posed.N, posed.model.dims.n, posed.model.dims.m
+    shapes = {"mean": (m,), "cov": (m, m), "state_mean": (n,), "state_cov": (n, n)}
+    kept = {name: room(N, steps, *shape, name="steps") for name, shape in shapes.items()}
     for j in range(steps):
         at = _matrices(posed, j)
         A, H = at["A"], at["H"]
@@ -230,12 +232,12 @@ def _ahead(posed: Posed, raw: dict[str, Array], future: Array | None, steps: int
         if at["c"] is not None:
             mean = mean + at["c"]
         cov = _symmetric(H @ P @ _turned(H) + at["R"])
-        kept["mean"].append(mean)
-        kept["cov"].append(_with_infinities(cov, H @ V, np.abs(H) @ np.abs(V)))
-        kept["state_mean"].append(x)
-        kept["state_cov"].append(_with_infinities(P, V, np.abs(V).max(axis=(-2, -1), keepdims=True, initial=0) + 0 * V))
+        kept["mean"][:, j] = mean
+        kept["cov"][:, j] = _with_infinities(cov, H @ V, np.abs(H) @ np.abs(V))
+        kept["state_mean"][:, j] = x
+        kept["state_cov"][:, j] = _with_infinities(P, V, np.abs(V).max(axis=(-2, -1), keepdims=True, initial=0) + 0 * V)
         drive, W = np.zeros_like(x), at["Q"]
-    return {name: np.stack(arrays, axis=1) for name, arrays in kept.items()}
+    return {name: array.astype(posed.dtype, copy=False) for name, array in kept.items()}
 
 
 def _matrices(posed: Posed, j: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arrays import as_count, collapsed
+from .._arrays import as_count, collapsed, room
 from ..errors import KelmanError
 from ._problem import fields_of, require_model
 from ._result import Kept
@@ -119,6 +119,8 @@ def simulate(
     count, batched = _series_count(model, N)
     generator = _generator(rng)
     dtype = model.dtype
+    states = room(count, T, model.dims.n, name="T")
+    measured = room(count, T, model.dims.m, name="T")
     fields = fields_of(model, count, T, dtype)
     p = 0 if model.B is None and model.D is None else model.dims.p
     inputs = read_u(u, p, N=count, T=T, dtype=dtype, batched=batched)
@@ -129,7 +131,7 @@ def simulate(
             "so there is no first state to draw; give one with model.replace(m1=..., P1=...)"
         )
     x = start.mean.astype(np.float64) + _times(_root(start.cov), generator.standard_normal(start.mean.shape))
-    arrays = _run(fields, inputs, model.input_lag, start.start_kind, x, generator, T)
+    arrays = _run(fields, inputs, model.input_lag, start.start_kind, x, generator, states, measured)
     return Simulation({name: array.astype(dtype, copy=False) for name, array in arrays.items()}, batched)
 
 
@@ -162,7 +164,8 @@ def _run(
     start_kind: int,
     x: Array,
     rng: np.random.Generator,
-    T: int,
+    states: Array,
+    measured: Array,
 ) -> dict[str, Array]:
     """Step through time, all series at once; noise is drawn for a block of steps at a time, (step, series, value)."""
     wide = {name: None if array is None else collapsed(array).astype(np.float64) for name, array in fields.items()}
@@ -171,13 +174,13 @@ def _run(
     assert H is not None
     assert Q is not None
     assert R is not None
-    N, n, m = len(x), A.shape[-1], H.shape[-2]
+    N, T, n = states.shape
+    m = H.shape[-2]
     into = _driven(wide["B"], u, wide["b"], (1, T, n), input_lag)
     onto = _driven(wide["D"], u, wide["c"], (1, T, m), 0)
     roots = _joint_root(Q, R, S)
     if start_kind == 1:
         x = _times(_step(A, 0), x) + into[:, 0] + _times(_root(_step(Q, 0)), rng.standard_normal((N, n)))
-    states, measured = np.empty((N, T, n)), np.empty((N, T, m))
     block = max(1, _BLOCK // (N * (n + m)))
     pending = np.zeros((N, n))
     for first in range(0, T, block):
