@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .bridge import (
         compare as compare,
         excess_risk as excess_risk,
+        network_inputs as network_inputs,
         read_dynamics as read_dynamics,
         reduce as reduce,
         to_elman as to_elman,
@@ -55,6 +56,7 @@ _LAZY: dict[str, str] = {
     "forward": "kelman.rnn",
     "loss_and_grad": "kelman.rnn",
     "read_dynamics": "kelman.bridge",
+    "network_inputs": "kelman.bridge",
     "reduce": "kelman.bridge",
     "to_elman": "kelman.bridge",
     "to_state_space": "kelman.bridge",
@@ -108,6 +110,7 @@ __all__ = [
     "loglik",
     "loss_and_grad",
     "read_dynamics",
+    "network_inputs",
     "reduce",
     "simulate",
     "smooth",

@@ -52,7 +52,9 @@ def plot(result: Any, **options: Any) -> Any:
     """Draw a result with the function that `kelman.plotting` has for its class."""
     name = _PLOTS.get(type(result).__name__)
     if name is None:
-        raise BackendError(f"plot: nothing draws results of type {type(result).__name__}; drawn are {', '.join(sorted(_PLOTS))}")
+        raise BackendError(
+            f"plot: nothing draws results of type {type(result).__name__}; drawn are {', '.join(sorted(_PLOTS))}"
+        )
     try:
         plotting = importlib.import_module("kelman.plotting")
     except ModuleNotFoundError as error:
