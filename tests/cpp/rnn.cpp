@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Recurrent networks: activations, the cell's step, gradients against differences, threads, interruption, no heap in
+// loops.
+#include <doctest/doctest.h>
+
+#include <Eigen/Cholesky>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kelman/rnn/instances.hpp"
+
+namespace {
+
+using kelman::Field;
+using kelman::Index;
+using kelman::Interrupt;
+namespace rnn = kelman::rnn;
+
+constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+
+/// A random network with data; every weight in one vector: U, W, b, V, c, D.
+struct Case {
+  Index series, steps, inputs, hidden, outputs;
+  std::vector<double> theta, x, y, h0;
+  std::vector<std::int64_t> lengths;
+  rnn::Activation hidden_activation{1}, output_activation{0};
+  Index warmup = 0;
+
+  Case(Index n, Index t, Index i, Index h, Index o, unsigned seed = 1)
+      : series(n), steps(t), inputs(i), hidden(h), outputs(o) {
+    std::mt19937_64 random(seed);
+    std::normal_distribution<double> normal;
+    const auto fill = [&](std::vector<double>& to, Index count, double scale) {
+      to.resize(static_cast<std::size_t>(count));
+      for (double& v : to) v = scale * normal(random);
+    };
+    fill(theta, h * h + h * i + h + o * h + o + o * i, 0.6 / std::sqrt(static_cast<double>(h)));
+    fill(x, n * t * i, 1);
+    fill(y, n * t * o, 1);
+    fill(h0, n * h, 0.5);
+  }
+
+  rnn::cells::Elman<double> cell() const {
+    const double* U = theta.data();
+    return {{U, hidden, hidden},
+            {U + hidden * hidden, hidden, inputs},
+            {U + hidden * (hidden + inputs), hidden},
+            hidden_activation};
+  }
+  rnn::Readout<double> readout() const {
+    const double* V = theta.data() + hidden * (hidden + inputs + 1);
+    return {{V, outputs, hidden},
+            {V + outputs * hidden, outputs},
+            {V + outputs * (hidden + 1), outputs, inputs},
+            output_activation};
+  }
+  rnn::Inputs<double> in() const {
+    return {series,
+            steps,
+            {x.data(), steps * inputs, inputs},
+            {h0.data(), hidden, 0},
+            lengths.empty() ? nullptr : lengths.data()};
+  }
+  rnn::Targets<double> targets() const { return {{y.data(), steps * outputs, outputs}, {}, 0, warmup}; }
+
+  rnn::LossSums loss(std::vector<double>& start, int threads = 1) const {
+    start.assign(h0.size(), 0);
+    Interrupt never;
+    return rnn::loss_and_gradient(cell(), readout(), in(), targets(), Field<double>{start.data(), hidden, 0}, threads,
+                                  never);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("every row of the activation table has the slope that differences show") {
+  for (std::size_t k = 0; k < rnn::activation_count; ++k) {
+    rnn::with_activation(static_cast<rnn::Activation>(k), [&](auto row) {
+      CHECK(row.name == rnn::activation_names[k]);
+      for (double s : {-20.0, -3.0, -0.7, 0.2, 1.5, 30.0}) {
+        const double step = 1e-6;
+        const double difference = (row.value(s + step) - row.value(s - step)) / (2 * step);
+        CHECK(row.slope(row.value(s)) == doctest::Approx(difference).epsilon(1e-7));
+        double one[1] = {s};
+        rnn::activate(static_cast<rnn::Activation>(k), one, 1);
+        CHECK(one[0] == row.value(s));
+      }
+      CHECK(std::isnan(row.value(missing)));
+    });
+  }
+  CHECK(rnn::Relu::slope(0.0) == 0.0);
+  CHECK(rnn::LeakyRelu::slope(0.0) == 0.01);
+  CHECK(std::isfinite(rnn::Sigmoid::value(-1e4)));
+  CHECK(rnn::Softplus::value(1e4) == 1e4);
+}
+
+TEST_CASE("small and large products equal Eigen's plain one, whatever the alignment of memory") {
+  for (Index rows : {1, 3, 32})
+    for (Index depth : {1, 5, 40, 300})
+      for (Index cols : {1, 4, 70}) {
+        const rnn::Matrix<double> left = rnn::Matrix<double>::Random(rows, depth),
+                                  right = rnn::Matrix<double>::Random(depth, cols);
+        rnn::Matrix<double> to = rnn::Matrix<double>::Ones(rows, cols);
+        rnn::product<true>(to, left, right);
+        CHECK((to - rnn::Matrix<double>::Ones(rows, cols) - left * right).cwiseAbs().maxCoeff() < 1e-12);
+        std::vector<double> shifted(static_cast<std::size_t>(left.size()) + 1);
+        std::copy_n(left.data(), left.size(), shifted.data() + 1);
+        rnn::Matrix<double> again = rnn::Matrix<double>::Ones(rows, cols);
+        rnn::product<true>(again, rnn::ConstBlock<double>(shifted.data() + 1, rows, depth), right);
+        CHECK((again.array() == to.array()).all());
+      }
+}
+
+TEST_CASE("back-propagation equals central differences, with ragged lengths, gaps and a warm-up") {
+  for (int activation = 0; activation < 6; ++activation) {
+    Case given(5, 9, 2, 3, 2);
+    given.hidden_activation = rnn::Activation{activation};
+    given.output_activation = rnn::Activation{(activation + 1) % 6};
+    given.lengths = {9, 4, 1, 9, 6};
+    given.warmup = 1;
+    for (std::size_t k = 0; k < given.y.size(); k += 7) given.y[k] = missing;
+    std::vector<double> start;
+    const rnn::LossSums sums = given.loss(start);
+    REQUIRE(sums.gradient.size() == given.theta.size());
+    const double step = 1e-6;
+    for (std::size_t p = 0; p < given.theta.size(); ++p) {
+      Case moved = given;
+      std::vector<double> ignored;
+      moved.theta[p] = given.theta[p] + step;
+      const double up = moved.loss(ignored).loss;
+      moved.theta[p] = given.theta[p] - step;
+      CHECK(sums.gradient[p] == doctest::Approx((up - moved.loss(ignored).loss) / (2 * step)).epsilon(2e-6));
+    }
+    for (std::size_t p = 0; p < given.h0.size(); ++p) {
+      Case moved = given;
+      std::vector<double> ignored;
+      moved.h0[p] = given.h0[p] + step;
+      const double up = moved.loss(ignored).loss;
+      moved.h0[p] = given.h0[p] - step;
+      CHECK(start[p] == doctest::Approx((up - moved.loss(ignored).loss) / (2 * step)).epsilon(2e-6));
+    }
+  }
+}
+
+TEST_CASE("normal equations have the gradient of back-propagation, and a symmetric matrix") {
+  Case given(3, 300, 2, 4, 2);
+  std::vector<double> start;
+  const rnn::LossSums sums = given.loss(start);
+  Interrupt never;
+  const auto equations = rnn::gauss_newton(given.cell(), given.readout(), given.in(), given.targets(), false, 1, never);
+  CHECK(equations.loss == doctest::Approx(sums.loss).epsilon(1e-13));
+  for (std::size_t p = 0; p < given.theta.size(); ++p)
+    CHECK(2 * equations.Jtr[static_cast<Index>(p)] == doctest::Approx(sums.gradient[p]).epsilon(1e-10));
+  CHECK((equations.JtJ - equations.JtJ.transpose()).norm() == 0);
+  CHECK(Eigen::LLT<rnn::Matrix<double>>(
+            equations.JtJ + 1e-9 * rnn::Matrix<double>::Identity(equations.JtJ.rows(), equations.JtJ.cols()))
+            .info() == Eigen::Success);
+}
+
+TEST_CASE("gradients are the same to the bit for every number of threads") {
+  Case given(333, 17, 2, 9, 2);
+  std::vector<double> one_start, start;
+  const rnn::LossSums one = given.loss(one_start, 1);
+  for (int threads : {2, 3, 8}) {
+    const rnn::LossSums other = given.loss(start, threads);
+    CHECK(other.loss == one.loss);
+    CHECK(other.gradient == one.gradient);
+    CHECK(start == one_start);
+  }
+}
+
+TEST_CASE("a requested stop ends a long series early") {
+  Case given(1, 200000, 1, 2, 1);
+  Interrupt stop([] { return true; });
+  std::vector<double> y(200000), h(400000);
+  std::int32_t status = 0;
+  std::int64_t failed_at = 0;
+  while (!stop.check()) {
+  }
+  y.assign(y.size(), -7.0);
+  rnn::forward(given.cell(), given.readout(), given.in(),
+               {{y.data(), 200000, 1}, {h.data(), 400000, 2}, &status, &failed_at}, 1, stop);
+  CHECK(y.back() == -7.0);
+}
+
+TEST_CASE("a series that overflows is reported with its first bad step, and NaN past its end") {
+  Case given(2, 6, 1, 1, 1);
+  given.hidden_activation = rnn::Activation{0};
+  given.theta = {1e200, 1, 0, 1, 0, 0};
+  given.x = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  given.h0 = {0, 0};
+  given.lengths = {6, 3};
+  std::vector<double> y(12), h(12);
+  std::int32_t status[2];
+  std::int64_t failed_at[2];
+  Interrupt never;
+  rnn::forward(given.cell(), given.readout(), given.in(), {{y.data(), 6, 1}, {h.data(), 6, 1}, status, failed_at}, 1,
+               never);
+  CHECK(status[0] == static_cast<std::int32_t>(kelman::Status::non_finite));
+  CHECK(failed_at[0] == 2);
+  CHECK(status[1] == 0);
+  CHECK(y[8] == 0.0);
+  CHECK(std::isnan(y[9]));
+}
