@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..rnn._problem import Problem
 
 GAIN: dict[str, float] = {"relu": 1.0, "leaky_relu": 1.0}
-"""Standard deviation of the pre-activations after a subspace start, where it is not 0.1."""
+"""Standard deviation of the pre-activations after a subspace start, where it is not 0.05."""
 
 OPERATING_POINT: dict[str, float] = {"relu": 4.0, "leaky_relu": 4.0, "softplus": 1.0}
 """Pre-activation around which the network starts, where it is not 0."""
@@ -165,7 +165,7 @@ def _at_operating_point(linear: Elman, word: Activation) -> Elman:
     row = ACTIVATIONS[word]
     at = np.array([OPERATING_POINT.get(word, 0.0)])
     s0, g = float(row.function(at)[0]), float(row.derivative(at)[0])
-    size = GAIN.get(word, 0.1)
+    size = GAIN.get(word, 0.05)
     U, V = linear.U / g, linear.V / (g * size)
     ones = np.full(linear.dims.hidden, s0)
     changed = linear.replace(
