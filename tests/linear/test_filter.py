@@ -133,7 +133,7 @@ def test_lists_of_lists_are_series_when_they_are_ragged() -> None:
 
 def test_shared_covariances_are_one_read_only_view() -> None:
     """Where nothing is missing and the model is shared, covariances are stored once, and cannot be written to."""
-    r = kelman.filter(model(), data(gaps=0), store="all")
+    r = kelman.filter(model(), data(gaps=0), store="all", backend="core")
     for name in ("cov", "predicted_cov", "innovation_cov"):
         array = getattr(r, name)
         assert array.strides[0] == 0
@@ -293,7 +293,7 @@ def test_diffuse_constants_differ_by_half_log_two_pi_for_each_diffuse_element() 
 
 def test_results_can_be_pickled_without_growing() -> None:
     """A pickled result keeps its numbers and stores shared covariances once."""
-    r = kelman.filter(model(), data(N=200, gaps=0), store="all")
+    r = kelman.filter(model(), data(N=200, gaps=0), store="all", backend="core")
     text = pickle.dumps(r)
     assert len(text) < 200 * 25 * (3 + 3 + 2 + 1 + 3) * 8
     back = pickle.loads(text)
