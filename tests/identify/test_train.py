@@ -139,6 +139,35 @@ def test_two_outputs_and_inputs_with_a_direct_term() -> None:
     assert result.loss < 1e-10 * y.var()
 
 
+def test_several_outputs_are_weighted_by_their_residuals() -> None:
+    """With residuals of unequal size and correlated, whitening beats equal weights and reaches the efficient excess risk."""
+    rng = np.random.default_rng(23)
+    truth = kelman.Elman([[0.5, 0.2], [-0.3, 0.4]], [[1.0], [0.5]], None, [[1.0, 0.0], [0.0, 1.0]], None, "identity")
+    factor = np.array([[1.0, 0.0], [0.95, 0.1]])
+    inverse = np.linalg.inv(factor)
+    risks: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(10):
+        x = rng.normal(size=(2_000, 1))
+        y = kelman.forward(truth, x).y
+        noisy = y + rng.normal(size=y.shape) @ factor.T
+        for whiten, values in risks.items():
+            net = kelman.train(2, x, noisy, hidden="identity", whiten=whiten, warmup=30, starts=2).rnn
+            gap = (kelman.forward(net, x).y - y)[100:] @ inverse.T
+            values.append(2_000 * float((gap**2).sum(axis=1).mean()))
+    d = 6  # free directions of a minimal system with n = 2 states, one input and two outputs: n (1 + 2)
+    assert np.mean(risks[True]) < 1.6 * d < np.mean(risks[False])
+
+
+def test_a_start_per_series_is_kept() -> None:
+    """A network with a start for each series trains with these starts held fixed, from any kind of start."""
+    truth = network(24, "identity", sizes=(1, 2, 1), start=30).replace(b=None, c=None)
+    x, _ = data(24, 30, 60, 1, 1)
+    y = kelman.forward(truth, x).y
+    result = kelman.train(truth.replace(U=0.3 * truth.U), x, y, warmup=0, starts=3)
+    assert result.rnn.dims.N == 30
+    np.testing.assert_array_equal(result.rnn.h0, truth.h0)
+
+
 def test_a_learnt_start_is_found() -> None:
     """With learn_h0 and no warm-up the common start of many short series is learnt."""
     truth = network(10, "identity", sizes=(1, 2, 1)).replace(h0=[3.0, -2.0], b=None, c=None)

@@ -58,6 +58,7 @@ def train(
     learn_h0: bool = False,
     offsets: bool | Literal["auto"] = "auto",
     shrinkage: float | Literal["auto"] = "auto",
+    whiten: bool = True,
     max_iterations: int | None = None,
     max_seconds: float = np.inf,
     tolerance: float | None = None,
@@ -118,6 +119,9 @@ def train(
         Strength of a Gaussian prior that holds every weight to its start; 1 gives it the root mean square of its array
         as standard deviation, 0 is plain least squares. "auto": 1 for a curved network from a subspace start (directions
         that the data do not speak of stay linear), else 0.
+    whiten : bool
+        Whether several linear outputs are weighted by the inverse covariance of their residuals (maximum likelihood for
+        Gaussian errors), brought up to date as training goes on. Otherwise each counts by its own variance.
     max_iterations : int, optional
         Of the optimiser (Adam: epochs). Default 100 (lm), 2000 (lbfgs), as many as make 3000 updates (adam).
     max_seconds : float
@@ -144,7 +148,7 @@ def train(
 
     Notes
     -----
-    The loss minimised is the mean squared error of standardised targets. Ctrl-C returns the best network so far.
+    The loss minimised is the mean squared error of standardised targets, of several outputs after `whiten`. Ctrl-C returns the best network so far.
 
     Examples
     --------
@@ -159,7 +163,7 @@ def train(
     template = _template(rnn_or_sizes, x, y, hidden, output, direct, inputs, target)
     problem, _ = loss_problem(template, x, y, mask=mask, lengths=lengths, dtype=np.dtype(np.float64))
     settings = _settings(
-        template, problem, method=method, start=start, starts=starts, warmup=warmup, learn_h0=learn_h0, offsets=offsets, shrinkage=shrinkage,
+        template, problem, method=method, start=start, starts=starts, warmup=warmup, learn_h0=learn_h0, offsets=offsets, shrinkage=shrinkage, whiten=whiten,
         max_iterations=max_iterations, tolerance=tolerance, max_radius=max_radius,
         given=isinstance(rnn_or_sizes, Elman),
         adam={"learning_rate": learning_rate, "batch": batch, "window": window, "validation": validation, "patience": patience},
@@ -203,7 +207,7 @@ def _template(given: Any, x: Any, y: Any, hidden: Any, output: Any, direct: bool
 
 
 def _settings(
-    template: Elman, problem: Problem, *, method: str, start: str, starts: Any, warmup: Any, learn_h0: bool, offsets: Any, shrinkage: Any,
+    template: Elman, problem: Problem, *, method: str, start: str, starts: Any, warmup: Any, learn_h0: bool, offsets: Any, shrinkage: Any, whiten: bool,
     max_iterations: Any, tolerance: Any, max_radius: Any, given: bool, adam: dict[str, Any],
 ) -> Settings:  # fmt: skip
     """Check the options and fill in the defaults."""
@@ -246,6 +250,7 @@ def _settings(
         max_iterations=None if max_iterations is None else as_count(max_iterations, "max_iterations"),
         tolerance=_positive(tolerance, "tolerance") if tolerance is not None else min(1e-6, 1e-2 / worth),
         max_radius=float(max_radius),
+        whiten=bool(whiten) and method != "adam",
         adam=_adam_options(template, **adam),
     )
 

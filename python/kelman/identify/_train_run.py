@@ -10,13 +10,13 @@ import numpy as np
 
 from ..models._activation import ACTIVATIONS
 from ..rnn._parameters import names_of
-from ..rnn._problem import counted
+from ..rnn._problem import counted, weights_of
 from ._train_adam import AdamOptions, adam
 from ._train_lbfgs import lbfgs
 from ._train_lm import levenberg_marquardt
 from ._train_objective import Journal, Objective, StopTraining
 from ._train_result import Failure, TrainResult
-from ._train_scaling import Scaling
+from ._train_scaling import Scaling, residual_factor
 from ._train_starts import fitted_readout, linear_start, offset_evidence, random_start
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ TRIAL_ITERATIONS = 12
 
 TRIAL_STEPS = 100
 """Targets per weight that the starts are raced on; the best goes on with all."""
+
+REWEIGHTINGS = 3
+"""How often the weighting of several outputs is brought up to date at most."""
 
 OFFSET_EVIDENCE = 4.0
 """Squared standard errors from zero at which a linear network gets offsets."""
@@ -48,6 +51,7 @@ class Settings:
     learn_h0: bool
     offsets: bool | None
     shrinkage: float
+    whiten: bool
     max_iterations: int | None
     tolerance: float
     max_radius: float
@@ -125,7 +129,8 @@ class Trainer:
         """A random start whose readout fits the first part of the data."""
         start = random_start(self.template, self.rng)
         few = _shortened(self.problem, 2 * TRIAL_STEPS * start.U.size)
-        states = self.backend.forward_raw(few.with_weights(start), self.threads)["h"]
+        weights = weights_of(start, few.x.dtype)
+        states = self.backend.forward_raw(replace(few, weights=weights), self.threads)["h"]
         return fitted_readout(start, few, states)
 
     def _race(self) -> list[Objective]:
@@ -170,7 +175,7 @@ class Trainer:
     def _polish(self, objective: Objective) -> bool:
         """Bring one start to the end, with a longer warm-up if its network remembers longer; False if it failed."""
         self.journal.start = objective.number
-        objective.problem, objective.best_loss = self.problem, np.inf
+        self._move_to(objective, self.problem)
         self.polished.append(objective)
         self.converged, self.message = self._optimise(objective, self.settings.method)
         for _ in range(2):
@@ -178,12 +183,39 @@ class Trainer:
             if self.settings.warmup is not None or needed <= self.problem.warmup:
                 break
             self.problem = replace(self.problem, warmup=needed)
-            objective.problem, objective.best_loss = self.problem, np.inf
+            self._move_to(objective, self.problem)
             self.converged, self.message = self._optimise(objective, self.settings.method)
         failed = not np.isfinite(objective.best_loss) or "stability limit" in self.message
         if failed:
             self.failures.append(Failure(objective.number, self.message))
-        return not failed
+            return False
+        for _ in range(REWEIGHTINGS if self.settings.whiten else 0):
+            moved = self._reweighted(objective)
+            if moved is None:
+                break
+            objective = self.polished[-1] = moved
+            self.converged, self.message = self._optimise(objective, self.settings.method)
+        return True
+
+    def _move_to(self, objective: Objective, problem: Problem) -> None:
+        """Go on with other data: the best weights stay, their loss is computed anew."""
+        objective.problem = problem
+        if objective.best is not None:
+            objective.best_loss = objective.gradient(objective.best)[0]
+
+    def _reweighted(self, objective: Objective) -> Objective | None:
+        """The network on targets in which its residuals are white and equal; None where they nearly are, or cannot be."""
+        best = cast("Array", objective.best)
+        factor = residual_factor(self.problem, self.backend.forward_raw(objective.at(best), self.threads)["y"])
+        if objective.template.output != "identity" or factor is None:
+            return None
+        user = self.scaling.out_of(objective.network(best))
+        self.scaling = replace(self.scaling, L=self.scaling.L @ factor)
+        self.problem = replace(self.scaling.data(self.original), warmup=self.problem.warmup)
+        moved = self._objective(self.scaling.into(user))
+        moved.number = objective.number
+        moved.keep(moved.start(), moved.gradient(moved.start())[0])
+        return moved
 
     def _warmup_needed(self, objective: Objective) -> int:
         """Steps after which the start moves the (standardised) outputs by less than FORGOTTEN."""

@@ -78,6 +78,29 @@ class Scaling:
         )
 
 
+def residual_factor(problem: Problem, predicted: Array) -> Array | None:
+    """Cholesky factor of the residuals' covariance, of mean variance 1; None for one output, for residuals that are white
+    and equal within 1e-3, and where outputs are missing or weighted one by one (they cannot be mixed then).
+    """
+    y = cast("Array", problem.y)
+    outputs = y.shape[2]
+    weight = counted(problem)
+    if outputs == 1 or (weight != weight[:, :, :1]).any():
+        return None
+    used = weight[:, :, 0] > 0
+    errors = (predicted - y)[used]
+    share = weight[:, :, 0][used]
+    covariance = (errors * share[:, None]).T @ errors / share.sum()
+    covariance *= outputs / max(np.trace(covariance), 1e-300)
+    if (
+        len(errors) < 4 * outputs
+        or np.linalg.cond(covariance) > 1e10
+        or np.abs(covariance - np.eye(outputs)).max() < 1e-3
+    ):
+        return None
+    return np.linalg.cholesky(covariance)
+
+
 def _positive(scale: float) -> float:
     """The scale, or 1 for a column that does not move."""
     return float(scale) if scale > 0 else 1.0
