@@ -123,7 +123,7 @@ def train(
         Whether several linear outputs are weighted by the inverse covariance of their residuals (maximum likelihood for
         Gaussian errors), brought up to date as training goes on. Otherwise each counts by its own variance.
     max_iterations : int, optional
-        Of the optimiser (Adam: epochs). Default 100 (lm), 2000 (lbfgs), as many as make 3000 updates (adam).
+        Of the optimiser (Adam: epochs). Default 100 (lm), 500 (lbfgs), as many as make 3000 updates (adam).
     max_seconds : float
         Time after which the best network so far is returned.
     tolerance : float, optional

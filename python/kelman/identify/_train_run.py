@@ -157,7 +157,7 @@ class Trainer:
         s = self.settings
         theta = objective.start() if objective.best is None else objective.best
         iterations = (
-            TRIAL_ITERATIONS if phase == "trial" else s.max_iterations or {"lm": 100, "lbfgs": 2000}.get(s.method, 0)
+            TRIAL_ITERATIONS if phase == "trial" else s.max_iterations or {"lm": 100, "lbfgs": 500}.get(s.method, 0)
         )
         if s.method == "lm":
             _, done, word = levenberg_marquardt(
