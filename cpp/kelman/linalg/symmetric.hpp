@@ -2,7 +2,7 @@
 // Symmetric matrices: one triangle is computed, the other is its mirror image, always.
 //
 // A covariance whose two triangles drift apart leads a filter to NaN within a few hundred steps; here they cannot,
-// because the upper triangle is only ever written by `mirror`.
+// because every function below reads and writes the lower triangle only, and `mirror` alone writes the upper one.
 #pragma once
 
 #include "kelman/linalg/vector.hpp"
@@ -19,35 +19,48 @@ inline void mirror(Index n, Scalar* P, Index ldp) {
   }
 }
 
-/// y = P x for the first `cols` columns of a symmetric P with `rows` rows.                  (r) = (r×c)(c)
-/// Reads rows of P (they equal its columns), so that the inner loop runs along memory.
+/// y = P x for the first `cols` columns of a symmetric P with `rows` rows, from its lower triangle.  (r) = (r×c)(c)
+/// Each row is read once, along memory: it serves as a row and, mirrored, as a column.
 template <class Scalar>
 inline void symmetric_matvec(Index rows, Index cols, const Scalar* P, Index ldp, const Scalar* x, Scalar* y) {
-  matvec_transposed(cols, rows, P, ldp, x, y);
+  for (Index i = 0; i < cols; ++i) {
+    const Scalar* const row = P + i * ldp;
+    y[i] = dot(i, row, x) + row[i] * x[i];
+    axpy(i, x[i], row, y);
+  }
+  for (Index i = cols; i < rows; ++i) {
+    y[i] = dot(cols, P + i * ldp, x);
+  }
 }
 
-/// P -= x y' on the lower triangle, where x y' is symmetric (x = y / f); then mirrors.      (n×n) -= (n)(1×n)
+/// y += column j of a symmetric P, from its lower triangle.                                 (n) += (n)
+template <class Scalar>
+inline void add_column(Index n, Index j, const Scalar* P, Index ldp, Scalar* y) {
+  axpy(j + 1, Scalar(1), P + j * ldp, y);
+  for (Index i = j + 1; i < n; ++i) {
+    y[i] += P[i * ldp + j];
+  }
+}
+
+/// P -= x y' on the lower triangle, where x y' is symmetric (x = y / f).                    (n×n) -= (n)(1×n)
 template <class Scalar>
 inline void downdate(Index n, const Scalar* x, const Scalar* y, Scalar* P, Index ldp) {
   for (Index i = 0; i < n; ++i) {
-    Scalar* const row = P + i * ldp;
-    for (Index j = 0; j <= i; ++j) {
-      row[j] -= x[i] * y[j];
-    }
+    axpy(i + 1, -x[i], y, P + i * ldp);
   }
-  mirror(n, P, ldp);
 }
 
-/// P += alpha x x' - x y' - y x' on the lower triangle; then mirrors.                       (n×n) += (n)(1×n)
+/// P += alpha x x' - x y' - y x' on the lower triangle.                                     (n×n) += (n)(1×n)
 template <class Scalar>
 inline void update_two(Index n, Scalar alpha, const Scalar* x, const Scalar* y, Scalar* P, Index ldp) {
   for (Index i = 0; i < n; ++i) {
     Scalar* const row = P + i * ldp;
+    const Scalar a = alpha * x[i] - y[i];
+    const Scalar b = x[i];
     for (Index j = 0; j <= i; ++j) {
-      row[j] += alpha * x[i] * x[j] - (x[i] * y[j] + y[i] * x[j]);
+      row[j] += a * x[j] - b * y[j];
     }
   }
-  mirror(n, P, ldp);
 }
 
 }  // namespace kelman::linalg

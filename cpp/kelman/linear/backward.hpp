@@ -165,6 +165,9 @@ class BackwardCovariance {
       }
       sandwich(s, N_[0], K, inverse);
     }
+    for (int power = 0; power < (diffuse != nullptr ? 3 : 1); ++power) {
+      linalg::mirror(s, N_[power], s_);
+    }
   }
 
   /// Back over the transition with A (n×n).

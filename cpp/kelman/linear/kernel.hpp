@@ -51,6 +51,7 @@ class BackwardKernel {
     for (Index j = 0; j < n_; ++j) {
       component(A + j * n_, j);
     }
+    linalg::mirror(2 * n_, Y_, 2 * n_);
     for (Index row = 0; row < n_; ++row) {  // what x_{k+1} determines is known exactly
       if (Y_[row * 2 * n_ + row] <= rounding() * deviation_[row] * deviation_[row]) {
         for (Index l = 0; l < 2 * n_; ++l) {
@@ -103,7 +104,7 @@ class BackwardKernel {
   /// M = Y (a, e_j)', returns (a, e_j) M                                                     (2n) = (2n×2n)(2n)
   [[nodiscard]] Scalar project(const Scalar* a, Index j) noexcept {
     linalg::symmetric_matvec(2 * n_, n_, Y_, 2 * n_, a, M_);
-    linalg::axpy(2 * n_, Scalar(1), Y_ + (n_ + j) * 2 * n_, M_);
+    linalg::add_column(2 * n_, n_ + j, Y_, 2 * n_, M_);
     return linalg::dot(n_, a, M_) + M_[n_ + j];
   }
 

@@ -151,6 +151,7 @@ class Univariate {
       if (status == Status::ok && (tracking_ || model_.joint())) {
         settle(slot);
       }
+      linalg::mirror(slot.head->size, P_, s_);
     } else {
       status = Status::not_positive_definite;
     }
@@ -233,6 +234,7 @@ class Univariate {
 
   /// E <- T E T' + rounding of P, T = A or [A, I]                                             (n×n)
   void predict_rounding(const Scalar* A) noexcept {
+    linalg::mirror(model_.joint() ? 2 * n_ : n_, E_, s_);
     linalg::multiply(n_, n_, n_, A, n_, E_, s_, work1_, n_);  // A E_xx
     if (model_.joint()) {
       // work1 = A E_xx + E_wx, work2 = A E_xw + E_ww; E = work1 A' + work2
@@ -251,7 +253,6 @@ class Univariate {
       }
       E_[row * s_ + row] += rounding() * std::abs(P_[row * s_ + row]);
     }
-    linalg::mirror(n_, E_, s_);
   }
 
   /// E <- L (E + rounding of P before) L' + rounding of P after, L = I - K h'                (s×s)
@@ -291,7 +292,7 @@ class Univariate {
                                Scalar* M) const noexcept {
     linalg::symmetric_matvec(size, n_, P, s_, h, M);
     if (model_.joint()) {
-      linalg::axpy(size, Scalar(1), P + (2 * n_ + e) * s_, M);
+      linalg::add_column(size, 2 * n_ + e, P, s_, M);
       return linalg::dot(n_, h, M) + M[2 * n_ + e];
     }
     return linalg::dot(n_, h, M) + r;
@@ -480,7 +481,6 @@ class Univariate {
         P_[row * s_ + col] += rest * g_row * g_col - (g_row * M_[col] + M_[row] * g_col);
       }
     }
-    linalg::mirror(size, P_, s_);
   }
 
   [[nodiscard]] bool finite() const noexcept {
