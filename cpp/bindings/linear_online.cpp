@@ -50,7 +50,7 @@ class StepperOf final : public Stepper {
     model_steps_ = varies(whole.model) ? dims_.T : -1;
     lag_ = whole.model.input_lag;
     online_ = std::make_unique<linear::Online<linear::Univariate<Scalar>>>(whole.model, whole.start,
-                                                                          whole.diffuse_constant, shared);
+                                                                           whole.diffuse_constant, shared);
     if (lag_ && dims_.p > 0) {
       before_.resize(static_cast<std::size_t>(dims_.N * dims_.p));
       has_before_ = static_cast<bool>(whole.data.u_before);
@@ -185,9 +185,10 @@ class StepperOf final : public Stepper {
 }  // namespace
 
 void register_linear_online(py::module_& m) {
-  py::class_<Stepper>(m, "LinearStepper", py::module_local(),
-                      "The filter online: one call per time step for N series. Of the problem, the values of z and u are "
-                      "not used, only their shapes; its arrays must not change while the stepper lives.")
+  py::class_<Stepper>(
+      m, "LinearStepper", py::module_local(),
+      "The filter online: one call per time step for N series. Of the problem, the values of z and u are "
+      "not used, only their shapes; its arrays must not change while the stepper lives.")
       .def(py::init([](const py::object& problem) -> std::unique_ptr<Stepper> {
              if (is_double(problem)) {
                return std::make_unique<StepperOf<double>>(problem);
@@ -197,7 +198,8 @@ void register_linear_online(py::module_& m) {
            py::arg("problem"), "Starts before the first measurement of a problem as linear_filter takes it.")
       .def("step", &Stepper::step, py::arg("z"), py::arg("u") = py::none(), py::arg("mean") = py::none(),
            py::arg("loglik") = py::none(),
-           "Takes z (N, m; NaN = missing) and u (N, p). Writes the filtered means to `mean` (N, n) and the contributions "
+           "Takes z (N, m; NaN = missing) and u (N, p). Writes the filtered means to `mean` (N, n) and the "
+           "contributions "
            "to the log-likelihood to `loglik` (N,), unless None.")
       .def("state", &Stepper::state,
            "Where the stepper stands, under the names of linear_filter's end state, with status and failed_at.")

@@ -70,7 +70,8 @@ class Interrupt {
 }
 
 /// Calls `body(begin, end, worker)` for chunks of at most `grain` that cover [0, count). An exception of the body (out
-/// of memory: nothing else throws in a kernel) ends the work of all threads and is thrown here. `worker` is in [0, worker_count(count, grain, threads)); the calling thread is worker 0.
+/// of memory: nothing else throws in a kernel) ends the work of all threads and is thrown here. `worker` is in [0,
+/// worker_count(count, grain, threads)); the calling thread is worker 0.
 template <class Body>
 void parallel_chunks(Index count, Index grain, int threads, Interrupt& stop, Body&& body) {
   grain = std::max<Index>(grain, 1);

@@ -14,9 +14,9 @@
 
 namespace kelman::linalg {
 
-/// Factorises the lower triangle of R; `inverse` (m×m) is scratch. A pivot d_j = c R c' (c: row j of L⁻¹) counts as zero
-/// when it is rounding of the terms |c| |R| |c|' it is made of. False if R is indefinite beyond rounding (a pivot below
-/// -sqrt(eps) R_jj).
+/// Factorises the lower triangle of R; `inverse` (m×m) is scratch. A pivot d_j = c R c' (c: row j of L⁻¹) counts as
+/// zero when it is rounding of the terms |c| |R| |c|' it is made of. False if R is indefinite beyond rounding (a pivot
+/// below -sqrt(eps) R_jj).
 template <Real Scalar>
 [[nodiscard]] bool ldl(Index m, const Scalar* R, Index ldr, Scalar* L, Index ldl, Scalar* D, Scalar* inverse) {
   const Scalar tiny = static_cast<Scalar>(2 * m) * Precision<Scalar>::epsilon;

@@ -200,12 +200,13 @@ class BackwardCovariance {
     linalg::mirror(n_, P, n_);
   }
 
-  /// out = G - P N₀ G (- V V'N₁G - P N₁V U' - V V'N₂V U'), where P and V V' are the predicted covariance, G = A P_f + C'
-  /// the covariance of the predicted with the filtered state, and V U' its diffuse part (V = A U). On entry `out` = P.
+  /// out = G - P N₀ G (- V V'N₁G - P N₁V U' - V V'N₂V U'), where P and V V' are the predicted covariance, G = A P_f +
+  /// C' the covariance of the predicted with the filtered state, and V U' its diffuse part (V = A U). On entry `out` =
+  /// P.
   [[gnu::noinline]] void lag_one(const Scalar* A, const Scalar* P_f, const Scalar* C, Index ldc, const Scalar* U,
                                  Index rank, Scalar* out) noexcept {
-    Scalar* const G = right_;                // (n×n)
-    Scalar* const NG = right_ + n_ * n_;     // (n×n)
+    Scalar* const G = right_;             // (n×n)
+    Scalar* const NG = right_ + n_ * n_;  // (n×n)
     linalg::multiply(n_, n_, n_, A, n_, P_f, n_, G, n_);
     if (C != nullptr) {
       for (Index row = 0; row < n_; ++row) {

@@ -38,11 +38,11 @@ class BackwardKernel {
 
   /// What is known of (x_k, w_k) given z_1..z_k.
   struct Filtered {
-    const Scalar* P;      ///< Cov x (n×n)
-    const Scalar* C;      ///< Cov(x, w) (n×n), or null for zero
-    const Scalar* W;      ///< Cov w (n×n), or null for zero
-    const Scalar* V;      ///< factor of the diffuse part (n×columns)
-    Index rank;           ///< its columns in use
+    const Scalar* P;  ///< Cov x (n×n)
+    const Scalar* C;  ///< Cov(x, w) (n×n), or null for zero
+    const Scalar* W;  ///< Cov w (n×n), or null for zero
+    const Scalar* V;  ///< factor of the diffuse part (n×columns)
+    Index rank;       ///< its columns in use
   };
 
   /// Conditions on x_{k+1} = A x_k + w_k. False if part of x_k stays diffuse, for A does not let it through.

@@ -60,11 +60,11 @@ class Measurement {
   /// Forgets the last step; needed when the memory behind the model may have changed.
   void forget() noexcept { H_ = nullptr; }
 
-  [[nodiscard]] Index count() const noexcept { return count_; }               ///< observed components
-  [[nodiscard]] const std::int32_t* component() const noexcept { return component_; }  ///< which they are (count)
-  [[nodiscard]] const Scalar* rows() const noexcept { return rows_; }          ///< H~ (count×n)
-  [[nodiscard]] const Scalar* noise() const noexcept { return noise_; }        ///< diagonal of D (count)
-  [[nodiscard]] const Scalar* cross() const noexcept { return cross_; }        ///< (S_o L⁻ᵀ)' (count×n)
+  [[nodiscard]] Index count() const noexcept { return count_; }                         ///< observed components
+  [[nodiscard]] const std::int32_t* component() const noexcept { return component_; }   ///< which they are (count)
+  [[nodiscard]] const Scalar* rows() const noexcept { return rows_; }                   ///< H~ (count×n)
+  [[nodiscard]] const Scalar* noise() const noexcept { return noise_; }                 ///< diagonal of D (count)
+  [[nodiscard]] const Scalar* cross() const noexcept { return cross_; }                 ///< (S_o L⁻ᵀ)' (count×n)
   [[nodiscard]] const Scalar* mix() const noexcept { return mixed_ ? mix_ : nullptr; }  ///< L (count×count) or null
   [[nodiscard]] bool exact() const noexcept { return exact_; }  ///< whether a component has no noise at all
 

@@ -5,7 +5,8 @@
 //   z_k = H_k x_k + D_k u_k + c_k + v_k                (m) = (m×n)(n) + (m×p)(p) + (m) + (m)
 //   Cov w_k = Q_k (n×n), Cov v_k = R_k (m×m), Cov(w_k, v_k) = S_k (n×m); w_k acts between x_k and x_{k+1}.
 //
-// With `input_lag` B_k u_{k-1} drives x_k instead. Covariances are symmetric positive semi-definite: the caller checked.
+// With `input_lag` B_k u_{k-1} drives x_k instead. Covariances are symmetric positive semi-definite: the caller
+// checked.
 #pragma once
 
 #include <cstdint>

@@ -115,8 +115,8 @@ class Online {
   Online(const Online&) = delete;
   Online& operator=(const Online&) = delete;
 
-  /// Takes z_k (N×m; NaN = missing) with the inputs `u` (N×p) that are fed through and `driving` (N×p) that lead into x_k
-  /// (null fields = none). Adds nothing up: `loglik` (N) gets the contributions of this step; null is allowed.
+  /// Takes z_k (N×m; NaN = missing) with the inputs `u` (N×p) that are fed through and `driving` (N×p) that lead into
+  /// x_k (null fields = none). Adds nothing up: `loglik` (N) gets the contributions of this step; null is allowed.
   void step(const Field<const Scalar>& z, const Field<const Scalar>& u, const Field<const Scalar>& driving,
             Scalar* loglik) {
     const Index N = model_.dims.N;

@@ -53,8 +53,7 @@ template <Real Scalar>
     return false;
   }
   for (Index i = 1; i < dims.N; ++i) {
-    if ((start.rank && *start.rank.at(i) != *start.rank.at(0)) ||
-        data.length(i, dims.T) != data.length(0, dims.T)) {
+    if ((start.rank && *start.rank.at(i) != *start.rank.at(0)) || data.length(i, dims.T) != data.length(0, dims.T)) {
       return false;
     }
   }

@@ -16,80 +16,10 @@
 
 #include "kelman/linear/backward.hpp"
 #include "kelman/linear/filter.hpp"
+#include "kelman/linear/history.hpp"
 #include "kelman/linear/kernel.hpp"
 
 namespace kelman::linear {
-
-/// The gains J of the steps that are smoothed by their kernel, in the order of the way back. Their number is not known
-/// beforehand; memory is taken in blocks of doubling length.
-template <Real Scalar>
-class KernelTape {
- public:
-  explicit KernelTape(Index n) : n_(n) {}
-
-  void clear() noexcept { count_ = 0; }
-  [[nodiscard]] Index count() const noexcept { return count_; }
-  [[nodiscard]] Index step(Index at) const noexcept { return entries_[static_cast<std::size_t>(at)].step; }
-  [[nodiscard]] const Scalar* gain(Index at) const noexcept { return entries_[static_cast<std::size_t>(at)].gain; }
-
-  void append(Index step, const Scalar* gain) {
-    if (count_ == static_cast<Index>(entries_.size())) {
-      const Index more = std::max<Index>(16, count_);
-      auto* const gains = memory_.take<Scalar>(more * n_ * n_);
-      for (Index l = 0; l < more; ++l) {
-        entries_.push_back({0, gains + l * n_ * n_});
-      }
-    }
-    Entry& entry = entries_[static_cast<std::size_t>(count_++)];
-    entry.step = step;
-    std::copy_n(gain, n_ * n_, entry.gain);
-  }
-
- private:
-  struct Entry {
-    Index step;
-    Scalar* gain;
-  };
-  Index n_;
-  Index count_ = 0;
-  Workspace memory_;
-  std::vector<Entry> entries_;
-};
-
-/// What the passes leave for each other, apart from the result arrays.
-template <Real Scalar>
-struct History {
-  History(const FilterProblem<Scalar>& problem, Workspace& memory)
-      : n(problem.model.dims.n),
-        tape(problem.model, problem.model.dims.T, memory),
-        diffuse(problem.model, problem.start.columns),
-        kernels(n),
-        cov(memory.take<Scalar>(problem.model.dims.T * n * n)),
-        cross(problem.model.joint() ? memory.take<Scalar>(problem.model.dims.T * n * n) : nullptr),
-        noise(problem.model.joint() ? memory.take<Scalar>(problem.model.dims.T * n * n) : nullptr) {}
-
-  /// Step k of the diffuse phase, or null after it.
-  [[nodiscard]] const DiffuseSlot<Scalar>* diffuse_at(Index k) const noexcept {
-    return k < diffuse.count() ? &diffuse.at(k) : nullptr;
-  }
-
-  /// Cov(x_k | z_1..z_k), finite part.
-  [[nodiscard]] Scalar* cov_at(Index k) const noexcept { return cov + k * n * n; }
-
-  /// Cov(x_k, w_k | z_1..z_k), or null without S.
-  [[nodiscard]] Scalar* cross_at(Index k) const noexcept { return cross == nullptr ? nullptr : cross + k * n * n; }
-
-  /// Cov(w_k | z_1..z_k), or null without S.
-  [[nodiscard]] Scalar* noise_at(Index k) const noexcept { return noise == nullptr ? nullptr : noise + k * n * n; }
-
-  Index n;
-  Tape<Scalar> tape;
-  DiffuseTape<Scalar> diffuse;
-  KernelTape<Scalar> kernels;
-  Scalar* cov;
-  Scalar* cross;
-  Scalar* noise;
-};
 
 /// Covariances there and back for one series, or for all that share them.
 template <Form F>
@@ -265,8 +195,7 @@ class MeanSmoother {
       backward(i, length, history, stop);
     }
     blank(result_.mean, i, failed ? Index(0) : length, problem_.model.dims.T, n_, false);
-    *result_.loglik.at(i) =
-        failed ? std::numeric_limits<Scalar>::quiet_NaN() : static_cast<Scalar>(state_.loglik);
+    *result_.loglik.at(i) = failed ? std::numeric_limits<Scalar>::quiet_NaN() : static_cast<Scalar>(state_.loglik);
     *result_.status.at(i) = static_cast<std::int32_t>(state_.outcome.status);
     *result_.failed_at.at(i) = static_cast<std::int64_t>(state_.outcome.at);
     return state_.outcome;
@@ -289,8 +218,8 @@ class MeanSmoother {
       if (history.kernels.count() > 0) {
         std::copy_n(state_.x, n_, predicted_ + k * n_);
       }
-      const Scalar gained = means_.update(i, k, data.z.at(i, k), data.direct_input(i, k), history.tape.at(k), state_,
-                                          residual_ + k * m);
+      const Scalar gained =
+          means_.update(i, k, data.z.at(i, k), data.direct_input(i, k), history.tape.at(k), state_, residual_ + k * m);
       if (!means_.finite(state_.x)) {
         state_.outcome = Outcome{Status::non_finite, k};
         return;

@@ -29,16 +29,16 @@ struct Moments {
 
 /// A covariance recursion. `load` starts series i; `predict` leads to time k; `update` uses the components in `mask`.
 template <class F>
-concept Form = requires(F form, const F& fixed, const Start<typename F::scalar>& start,
-                        const Moments<typename F::scalar>& moments, Index i, Index k, const unsigned char* mask,
-                        const Slot<typename F::scalar>& slot, DiffuseSlot<typename F::scalar>* diffuse,
-                        typename F::scalar* out) {
-  { form.load(start, i) } -> std::same_as<void>;
-  { form.resume(moments) } -> std::same_as<void>;
-  { form.predict(i, k) } -> std::same_as<Status>;
-  { form.update(i, k, mask, slot, diffuse) } -> std::same_as<Status>;
-  { form.innovation_cov(i, k, out) } -> std::same_as<void>;
-  { fixed.moments() } -> std::same_as<Moments<typename F::scalar>>;
-};
+concept Form =
+    requires(F form, const F& fixed, const Start<typename F::scalar>& start, const Moments<typename F::scalar>& moments,
+             Index i, Index k, const unsigned char* mask, const Slot<typename F::scalar>& slot,
+             DiffuseSlot<typename F::scalar>* diffuse, typename F::scalar* out) {
+      { form.load(start, i) } -> std::same_as<void>;
+      { form.resume(moments) } -> std::same_as<void>;
+      { form.predict(i, k) } -> std::same_as<Status>;
+      { form.update(i, k, mask, slot, diffuse) } -> std::same_as<Status>;
+      { form.innovation_cov(i, k, out) } -> std::same_as<void>;
+      { fixed.moments() } -> std::same_as<Moments<typename F::scalar>>;
+    };
 
 }  // namespace kelman::linear

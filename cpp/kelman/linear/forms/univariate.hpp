@@ -21,6 +21,7 @@
 
 #include "kelman/linalg/factor.hpp"
 #include "kelman/linalg/product.hpp"
+#include "kelman/linear/forms/exact.hpp"
 #include "kelman/linear/forms/form.hpp"
 #include "kelman/linear/measurement.hpp"
 
@@ -42,10 +43,7 @@ class Univariate {
         P_(memory.take<Scalar>(s_ * s_)),
         V_(memory.take<Scalar>(n_ * columns)),
         M_(memory.take<Scalar>(s_)),
-        before_(memory.take<Scalar>(s_)),
-        basis_(memory.take<Scalar>(model.dims.m * n_)),
-        E_(memory.take<Scalar>(s_ * s_)),
-        blur_(memory.take<Scalar>(s_)),
+        exact_(model, memory),
         scale_(memory.take<Scalar>(n_)),
         a_(memory.take<Scalar>(columns)),
         work1_(memory.take<Scalar>(n_ * std::max(n_, model.dims.m))),
@@ -70,10 +68,7 @@ class Univariate {
   /// Goes on from moments that were kept. The noise moments stay where they are until the next `predict`.
   void resume(const Moments<Scalar>& moments) noexcept {
     linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, P_, s_);
-    tracking_ = moments.rounding != nullptr;
-    if (tracking_) {
-      std::copy_n(moments.rounding, s_ * s_, E_);
-    }
+    exact_.resume(moments.rounding);
     rank_ = std::min(moments.rank, columns_);
     if (rank_ > 0) {
       linalg::copy_block(n_, rank_, moments.factor, moments.factor_ld, V_, columns_);
@@ -86,8 +81,7 @@ class Univariate {
 
   /// What is known now.
   [[nodiscard]] Moments<Scalar> moments() const noexcept {
-    return {P_,         s_,            V_,           columns_,        rank_,
-            noise_cov_, noise_cov_ld_, noise_cross_, noise_cross_ld_, tracking_ ? E_ : nullptr};
+    return {P_, s_, V_, columns_, rank_, noise_cov_, noise_cov_ld_, noise_cross_, noise_cross_ld_, exact_.kept()};
   }
 
   /// H P H' + R in the user's components                                 (m×m) = (m×n)(n×n)(n×m) + (m×m)
@@ -130,9 +124,7 @@ class Univariate {
     linalg::transpose(n_, n_, work1_, n_, work2_, n_);
     linalg::multiply_symmetric(n_, n_, A, n_, work2_, n_, P_, s_);
     linalg::mirror(n_, P_, s_);
-    if (tracking_) {
-      predict_rounding(A);
-    }
+    exact_.predict(A, P_, s_);
     if (rank_ > 0) {
       predict_diffuse(A);
     }
@@ -148,8 +140,8 @@ class Univariate {
       for (Index e = 0; e < slot.head->count && status == Status::ok; ++e) {
         status = component(e, slot, diffuse);
       }
-      if (status == Status::ok && (tracking_ || model_.joint())) {
-        settle(slot);
+      if (status == Status::ok) {
+        exact_.settle(slot, measurement_.noise(), P_, s_, M_);
       }
       linalg::mirror(slot.head->size, P_, s_);
     } else {
@@ -211,61 +203,7 @@ class Univariate {
     if (model_.joint()) {
       join(model_.Q.at(i, k), slot.head->size);
     }
-    for (Index row = 0; row < slot.head->size; ++row) {
-      before_[row] = P_[row * s_ + row];
-    }
-    if (slot.head->exact || tracking_) {
-      begin_rounding(slot.head->size);
-    }
-  }
-
-  /// E starts as the rounding of P at the first component without noise; with S the blocks of w and v join each step.
-  void begin_rounding(Index size) noexcept {
-    for (Index row = 0; row < size; ++row) {
-      const Index known = tracking_ ? n_ : 0;  // what is kept from the step before
-      Scalar* const e = E_ + row * s_;
-      std::fill(e + (row < known ? known : 0), e + size, Scalar(0));
-      if (row >= known) {
-        e[row] = rounding() * before_[row];
-      }
-    }
-    tracking_ = true;
-  }
-
-  /// E <- T E T' + rounding of P, T = A or [A, I]                                             (n×n)
-  void predict_rounding(const Scalar* A) noexcept {
-    linalg::mirror(model_.joint() ? 2 * n_ : n_, E_, s_);
-    linalg::multiply(n_, n_, n_, A, n_, E_, s_, work1_, n_);  // A E_xx
-    if (model_.joint()) {
-      // work1 = A E_xx + E_wx, work2 = A E_xw + E_ww; E = work1 A' + work2
-      linalg::multiply(n_, n_, n_, A, n_, E_ + n_, s_, work2_, n_);
-      for (Index row = 0; row < n_; ++row) {
-        linalg::axpy(n_, Scalar(1), E_ + (n_ + row) * s_, work1_ + row * n_);
-        linalg::axpy(n_, Scalar(1), E_ + (n_ + row) * s_ + n_, work2_ + row * n_);
-      }
-    }
-    for (Index row = 0; row < n_; ++row) {
-      for (Index col = 0; col <= row; ++col) {
-        E_[row * s_ + col] = linalg::dot(n_, work1_ + row * n_, A + col * n_);
-        if (model_.joint()) {
-          E_[row * s_ + col] += work2_[row * n_ + col];
-        }
-      }
-      E_[row * s_ + row] += rounding() * std::abs(P_[row * s_ + row]);
-    }
-  }
-
-  /// E <- L (E + rounding of P before) L' + rounding of P after, L = I - K h'                (s×s)
-  void update_rounding(const Scalar* h, Index e, Index size, const Scalar* K) noexcept {
-    const Scalar q = project(E_, h, e, size, Scalar(0), blur_);
-    linalg::update_two(size, q, K, blur_, E_, s_);
-    blur_diagonal(size);
-  }
-
-  void blur_diagonal(Index size) noexcept {
-    for (Index row = 0; row < size; ++row) {
-      E_[row * s_ + row] += rounding() * std::abs(P_[row * s_ + row]);
-    }
+    exact_.begin(slot.head->exact, slot.head->size, P_, s_);
   }
 
   /// blockdiag(P, [[Q, S~], [S~', D]])                                                       (s×s), s = 2n + count
@@ -287,23 +225,12 @@ class Univariate {
     }
   }
 
-  /// M = P h for the row (h) or (h, 0, e_j); returns f = h'M + r                             (s) = (s×s)(s)
-  [[nodiscard]] Scalar project(const Scalar* P, const Scalar* h, Index e, Index size, Scalar r,
-                               Scalar* M) const noexcept {
-    linalg::symmetric_matvec(size, n_, P, s_, h, M);
-    if (model_.joint()) {
-      linalg::add_column(size, 2 * n_ + e, P, s_, M);
-      return linalg::dot(n_, h, M) + M[2 * n_ + e];
-    }
-    return linalg::dot(n_, h, M) + r;
-  }
-
   /// Processes component `e` of the step.
   Status component(Index e, const Slot<Scalar>& slot, DiffuseSlot<Scalar>* diffuse) noexcept {
     const Scalar* const h = slot.rows + e * n_;
     Scalar* const K = slot.gains + e * s_;
     const Scalar r = measurement_.noise()[e];
-    const Scalar f = project(P_, h, e, slot.head->size, r, M_);
+    const Scalar f = along(h, e, slot.head->size, M_) + (model_.joint() ? Scalar(0) : r);
     if (rank_ > 0) {
       linalg::matvec_transposed(n_, rank_, V_, columns_, h, a_);
       const Scalar F = linalg::dot(rank_, a_, a_);
@@ -314,9 +241,8 @@ class Univariate {
     }
     slot.tolerance[e] = Scalar(0);
     if (r == Scalar(0)) {
-      slot.tolerance[e] = deviation(h);
-      const Scalar blur = project(E_, h, e, slot.head->size, Scalar(0), blur_);
-      if (f <= std::max(blur, Scalar(0)) + rounding() * square(slot.tolerance[e])) {
+      slot.tolerance[e] = exact_.deviation(h);
+      if (exact_.negligible(f, h, e, slot.head->size, slot.tolerance[e])) {
         slot.use[e] = Use::exact;
         slot.variance[e] = Scalar(0);
         std::fill_n(K, slot.head->size, Scalar(0));
@@ -334,16 +260,12 @@ class Univariate {
     for (Index l = 0; l < slot.head->size; ++l) {
       K[l] = M_[l] * inverse;
     }
-    if (tracking_) {
-      blur_diagonal(slot.head->size);
-    }
+    exact_.blur(slot.head->size, P_, s_);
     linalg::downdate(slot.head->size, K, M_, P_, s_);
     if (r < precise * f) {
       polish(h, e, slot.head->size, model_.joint() ? Scalar(0) : r, f, K);
     }
-    if (tracking_) {
-      update_rounding(h, e, slot.head->size, K);
-    }
+    exact_.update(h, e, slot.head->size, K, P_, s_);
     return Status::ok;
   }
 
@@ -351,7 +273,7 @@ class Univariate {
   /// L = I - K h' once more from both sides and putting back the known remainder restores them:
   ///   P <- L P L' + r (1 + r/f) K K',   exact if P was exact, since then P h = r K.
   void polish(const Scalar* h, Index e, Index size, Scalar r, Scalar f, const Scalar* K) noexcept {
-    const Scalar q = project(P_, h, e, size, Scalar(0), M_);  // M = P h (s), q = h'P h (1)
+    const Scalar q = along(h, e, size, M_);  // M = P h (s), q = h'P h (1)
     linalg::update_two(size, q + r * (Scalar(1) + r / f), K, M_, P_, s_);
   }
 
@@ -374,23 +296,14 @@ class Univariate {
     }
     // P <- P + K₀K₀' f - K₀M' - M K₀'                                     (s×s)
     linalg::update_two(slot.head->size, f, K, M_, P_, s_);
-    raise_scale(slot.head->size);
-    if (tracking_) {
-      update_rounding(slot.rows + e * n_, e, slot.head->size, K);
-    }
+    exact_.raise(slot.head->size, P_, s_);
+    exact_.update(slot.rows + e * n_, e, slot.head->size, K, P_, s_);
     linalg::remove_direction(n_, rank_, a_, V_, columns_, scale_);
     --rank_;
     slot.use[e] = Use::diffuse;
     slot.variance[e] = F;
     slot.tolerance[e] = Scalar(0);
     slot.head->constant -= Scalar(0.5) * (diffuse_constant_ + std::log(F));
-  }
-
-  /// The finite part grows when a diffuse direction is determined: so does what its rounding is relative to.
-  void raise_scale(Index size) noexcept {
-    for (Index row = 0; row < size; ++row) {
-      before_[row] = std::max(before_[row], P_[row * s_ + row]);
-    }
   }
 
   /// |V|'|h| as a length: what |V'h| would be without cancellation.
@@ -406,81 +319,9 @@ class Univariate {
     return std::sqrt(total);
   }
 
-  /// sum_i |h_i| sqrt(P_ii) with P before the step, in the finite part: an upper bound of the standard deviation of h x.
-  [[nodiscard]] Scalar deviation(const Scalar* h) const noexcept {
-    Scalar total(0);
-    for (Index row = 0; row < n_; ++row) {
-      total += std::abs(h[row]) * std::sqrt(std::max(before_[row], Scalar(0)));
-    }
-    return total;
-  }
-
-  /// What components without noise determined is known exactly: P h = 0 for their rows, which rounding in small f has
-  /// blurred, and variances that are rounding of what they were before the step are zero.
-  void settle(const Slot<Scalar>& slot) noexcept {
-    const Index size = slot.head->size;
-    Index known = 0;
-    for (Index e = 0; e < slot.head->count; ++e) {
-      if (measurement_.noise()[e] == Scalar(0) && slot.use[e] != Use::exact) {
-        known += orthonormal(slot.rows + e * n_, known) ? 1 : 0;
-      }
-    }
-    for (Index c = 0; c < known; ++c) {
-      clear_direction(basis_ + c * n_, size);
-    }
-    const Index snapped = model_.joint() ? 2 * n_ : n_;
-    for (Index row = 0; row < snapped; ++row) {
-      if (P_[row * s_ + row] <= std::max(rounding() * before_[row], tracking_ ? E_[row * s_ + row] : Scalar(0))) {
-        for (Index l = 0; l < size; ++l) {
-          P_[row * s_ + l] = Scalar(0);
-          P_[l * s_ + row] = Scalar(0);
-        }
-      }
-    }
-  }
-
-  /// Makes the row h, in units of the standard deviations before the step, orthogonal to the `known` rows of the basis,
-  /// twice, and appends it with length 1. False if nothing is left of it.
-  [[nodiscard]] bool orthonormal(const Scalar* h, Index known) noexcept {
-    Scalar* const q = basis_ + known * n_;
-    for (Index l = 0; l < n_; ++l) {
-      q[l] = h[l] * std::sqrt(before_[l]);
-    }
-    Scalar length(0);
-    for (int pass = 0; pass < 3; ++pass) {
-      length = std::sqrt(linalg::dot(n_, q, q));
-      if (!(length > Scalar(0))) {
-        return false;
-      }
-      for (Index l = 0; l < n_; ++l) {
-        q[l] /= length;
-      }
-      for (Index c = 0; c < known && pass < 2; ++c) {
-        linalg::axpy(n_, -linalg::dot(n_, q, basis_ + c * n_), basis_ + c * n_, q);
-      }
-    }
-    return true;
-  }
-
-  /// P <- (I - g y') P (I - y g'), g = D q, y = D⁻¹ q, D the standard deviations before the step: then P y = 0.
-  void clear_direction(const Scalar* q, Index size) noexcept {
-    Scalar* const y = scale_;
-    Scalar* const g = work1_;
-    for (Index l = 0; l < n_; ++l) {
-      const Scalar deviation = std::sqrt(before_[l]);
-      y[l] = deviation > Scalar(0) ? q[l] / deviation : Scalar(0);
-      g[l] = deviation * q[l];
-    }
-    linalg::symmetric_matvec(size, n_, P_, s_, y, M_);
-    const Scalar rest = linalg::dot(n_, y, M_);
-    // P += g g' (y'P y) - g (P y)' - (P y) g'; g is zero beyond x
-    for (Index row = 0; row < size; ++row) {
-      const Scalar g_row = row < n_ ? g[row] : Scalar(0);
-      for (Index col = 0; col <= row; ++col) {
-        const Scalar g_col = col < n_ ? g[col] : Scalar(0);
-        P_[row * s_ + col] += rest * g_row * g_col - (g_row * M_[col] + M_[row] * g_col);
-      }
-    }
+  /// M = P h for the row of component `e` (s); returns h'M.
+  [[nodiscard]] Scalar along(const Scalar* h, Index e, Index size, Scalar* M) const noexcept {
+    return project(n_, model_.joint(), P_, s_, h, e, size, M);
   }
 
   [[nodiscard]] bool finite() const noexcept {
@@ -489,10 +330,6 @@ class Univariate {
       total += std::abs(P_[row * s_ + row]);
     }
     return std::isfinite(total);
-  }
-
-  [[nodiscard]] Scalar rounding() const noexcept {
-    return static_cast<Scalar>(20 * (n_ + 2)) * Precision<Scalar>::epsilon;
   }
 
   [[nodiscard]] static Scalar square(Scalar value) noexcept { return value * value; }
@@ -509,17 +346,13 @@ class Univariate {
   Scalar* P_;
   Scalar* V_;
   Scalar* M_;
-  Scalar* before_;
-  Scalar* basis_;
-  Scalar* E_;
-  Scalar* blur_;
+  Exact<Scalar> exact_;
   Scalar* scale_;
   Scalar* a_;
   Scalar* work1_;
   Scalar* work2_;
   Scalar* work3_;
   Index rank_ = 0;
-  bool tracking_ = false;  // whether E is kept: from the first component without noise on
   const Scalar* noise_cov_ = nullptr;
   Index noise_cov_ld_ = 0;
   const Scalar* noise_cross_ = nullptr;
