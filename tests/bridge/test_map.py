@@ -187,3 +187,28 @@ def test_filter_of_the_returned_model_starts_as_the_network() -> None:
     back = kelman.to_state_space(kelman.to_elman(model), Sigma=[[1.0]])
     np.testing.assert_allclose(back.m1, model.A @ [1.0, -2.0], atol=1e-15)
     assert not back.P1.any()
+
+
+def test_starts_per_series() -> None:
+    """A start mean for each series becomes an h0 for each series, and the stack of networks' outputs is that of the filters."""
+    rng = np.random.default_rng(3)
+    model = bed().replace(m0=rng.normal(size=(3, 2)), P0=np.stack([np.eye(2)] * 3))
+    z = rng.normal(size=(3, 50, 1))
+    for form in ("predicted", "aligned"):
+        net = kelman.to_elman(model, form, "relu")
+        y = elman_forward(net, network_inputs(net, z))[0]
+        for i in range(3):
+            want, _ = steady_filter(bed().replace(m0=model.m0[i], P0=np.eye(2)), z[i], None)
+            got = y[i, :-1] if form == "predicted" else y[i, 1:]
+            np.testing.assert_allclose(got, want[1:], atol=1e-12)
+
+
+def test_network_in_the_compiled_core() -> None:
+    """The verb `forward` computes the same outputs as the textbook recursion, and the filter's own verb the same predictions."""
+    model = bed().replace(m1=[1.0, 0.0], P1=kelman.steady_state(bed()).P_predicted)
+    z, _ = draw(model, 300, np.random.default_rng(4))
+    net = kelman.to_elman(model, "aligned")
+    x = network_inputs(net, z)
+    np.testing.assert_allclose(kelman.forward(net, x).y, outputs(net, z, None), atol=1e-13)
+    full = kelman.filter(model, z, store="all")
+    np.testing.assert_allclose(kelman.forward(net, x).h, full.predicted_mean, atol=1e-12)

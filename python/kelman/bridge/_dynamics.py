@@ -221,14 +221,16 @@ class Dynamics:
         head = f"Dynamics of order {self.order}, {m} measured, {p} inputs; read from the {how}"
         lines = [head]
         if self.n_samples:
-            lines.append(f"error bars for {self.n_samples} samples (95 % = 1.96 sd along each axis)")
+            lines.append(f"sd: standard deviation that {self.n_samples} samples allow")
         lines.append(f"{'pole':>24} {'modulus':>9} {'sd':>8} {'angle':>9} {'sd':>8} {'period':>9} {'half-life':>10}")
         from kelman.lti import pole_stats
 
         stats = pole_stats(self.poles)
         for i, std in enumerate(self.pole_std):
             pole = self.poles[i]
-            text = f"{pole.real:.5f}{pole.imag:+.5f}j" if abs(pole.imag) > 1e-12 else f"{pole.real:.5f}"
+            if pole.imag < -1e-12:
+                continue  # one line per pair
+            text = f"{pole.real:.5f} ± {pole.imag:.5f}j" if pole.imag > 1e-12 else f"{pole.real:.5f}"
             lines.append(
                 f"{text:>24} {stats.modulus[i]:9.5f} {std[0]:8.2g} {stats.angle[i]:9.5f} {std[1]:8.2g} "
                 f"{stats.period[i]:9.4g} {stats.half_life[i]:10.4g}"
