@@ -187,3 +187,31 @@ def test_states_speak() -> None:
     state = kelman.filter(model(initial="diffuse"), [[1.0, np.nan]]).state
     assert repr(state) == "FilterState(one series, 3 states, float64, partly diffuse)"
     assert state.N is None
+
+
+def test_steps_with_and_without_own_matrices_may_alternate() -> None:
+    """The two ways a step is taken hand over to each other without a difference, in a time-varying model too."""
+    rng = np.random.default_rng(3)
+    z, u = data(N=2, T=9), inputs(N=2, T=9)
+    H = rng.normal(size=(9, 2, 3))
+    m = model(p=1, H=H, S=0.1 * np.ones((3, 2)), m0=np.zeros(3), P0=np.eye(3))
+    whole = kelman.filter(m, z, u)
+    step = kelman.Stepper(m, 2)
+    for k in range(9):
+        given = {"H": H[k]} if k % 3 == 1 else {}
+        np.testing.assert_allclose(step(z[:, k], u[:, k], **given), whole.mean[:, k], rtol=1e-13, atol=1e-15)
+        np.testing.assert_allclose(step.cov, whole.cov[:, k], rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(step.loglik, whole.loglik, rtol=1e-13)
+    again = kelman.Stepper(m.window(4, 9), 2, start=kelman.filter(m.window(0, 4), z[:, :4], u[:, :4]).state)
+    np.testing.assert_array_equal(again(z[:, 4], u[:, 4]), whole.mean[:, 4])
+
+
+def test_what_a_stepper_gave_does_not_change_later() -> None:
+    """Means, covariances, states and log-likelihoods are values, not windows into the stepper."""
+    step, z = kelman.Stepper(model(), 2), data(N=2, T=3)
+    step(z[:, 0])
+    kept = step.mean, step.cov, step.loglik, step.state._mean
+    copies = [np.array(each) for each in kept]
+    step(z[:, 1])
+    for each, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(each, copy)

@@ -131,19 +131,55 @@ def test_an_impossible_measurement_gives_minus_infinity() -> None:
     assert kelman.loglik(exact, [2.0, 2.5], on_error="nan") == -np.inf
 
 
-def test_the_stepper_reports_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of a failure is the count of steps."""
-    step = kelman.Stepper(model())
-    z = data(N=1)[0]
-    step(z[0])
-    kernels = step._kernels
-    real = kernels.filter_raw
+def wild() -> kelman.StateSpace:
+    """Two models, one of them explosive: its variance overflows after some 330 steps."""
+    moments = {"m1": [0.0], "P1": [[1.0]]}
+    return kelman.StateSpace.stack([kelman.StateSpace([[a]], [[1.0]], [[1.0]], [[1.0]], **moments) for a in (0.5, 2.9)])
 
-    def wrapped(*args: Any) -> Any:
-        raw = real(*args)
-        raw["status"][:], raw["failed_at"][:] = 1, 0
-        return raw
 
-    monkeypatch.setattr(kernels, "filter_raw", wrapped)
-    with pytest.raises(NotPositiveDefiniteError, match="series 0 at time index 1"):
-        step(z[1])
+def test_the_stepper_reports_the_step() -> None:
+    """The series and the step of a failure are named once; the other series go on."""
+    step = kelman.Stepper(wild(), 2)
+
+    def run() -> None:
+        for _ in range(400):
+            step([np.nan, np.nan])
+
+    with pytest.raises(NonFiniteError, match="series 1 at time index 33") as caught:
+        run()
+    assert caught.value.failures == [(1, step.steps - 1)]
+    assert caught.value.result is step
+    mean = step([1.0, 1.0])
+    assert np.isfinite(mean[0]).all()
+    assert np.isnan(mean[1]).all()
+
+
+def test_the_stepper_warns_or_goes_on() -> None:
+    """One warning with "warn", none with "nan", and the failing series is NaN."""
+    whole = kelman.filter(wild(), np.full((2, 400, 1), np.nan), on_error="nan")
+
+    def run(step: kelman.Stepper) -> None:
+        for _ in range(400):
+            step([np.nan, np.nan])
+
+    warned, silent = (kelman.Stepper(wild(), 2, on_error=word) for word in ("warn", "nan"))
+    with pytest.warns(NumericalWarning, match="series 1 at time index 33") as caught:
+        run(warned)
+    assert len(caught) == 1
+    run(silent)
+    np.testing.assert_array_equal(silent.mean, whole.mean[:, -1])
+    np.testing.assert_array_equal(warned.mean, silent.mean)
+
+
+def test_a_step_that_is_filtered_reports_itself_too() -> None:
+    """With matrices of its own a step goes another way, and its failure is named the same."""
+    step = kelman.Stepper(wild(), 2)
+    for _ in range(300):
+        step([np.nan, np.nan])
+
+    def run() -> None:
+        for _ in range(100):
+            step([np.nan, np.nan], R=[[2.0]])
+
+    with pytest.raises(NonFiniteError, match="series 1 at time index 33"):
+        run()

@@ -7,7 +7,7 @@ copied on the way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 
@@ -62,6 +62,22 @@ def smooth_raw(problem: Problem, lag: int, threads: int) -> dict[str, Array]:
     """
     raw: dict[str, Array] = _core.native().linear_smooth(problem=problem, lag=lag, threads=threads)
     return raw
+
+
+def stepper(problem: Problem) -> Any:
+    """Return the core's handle for filtering online, which begins before the first measurement of the problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        Model and start; of z and u only the shapes count.
+
+    Returns
+    -------
+    LinearStepper
+        With ``step(z, u, mean, loglik)`` and ``state()``.
+    """
+    return _core.native().LinearStepper(problem=problem)
 
 
 def _owner(array: Array) -> Array:

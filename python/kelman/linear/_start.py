@@ -51,23 +51,23 @@ def resolve_start(model: StateSpace, N: int, dtype: Dtype, fields: dict[str, Arr
     key = (N, dtype)
     known: tuple[Any, Start] | None = model._cache.get("start")
     if known is None or known[0] != key:
-        known = (key, _spread_out(model, N, dtype, fields))
+        known = (key, _spread_out(model, N, dtype))
         model._cache["start"] = known
     start = known[1]
+    if model.initial == "x0" and fields["Q"] is not None:
+        start = replace(start, noise_cov=fields["Q"][:, 0])
     if model.initial in ("stationary", "auto") and model.input_lag == 0 and fields["B"] is not None and u is not None:
         return replace(start, mean=start.mean + (fields["B"][:, 0] @ u[:, 0, :, None])[..., 0])
     return start
 
 
-def _spread_out(model: StateSpace, N: int, dtype: Dtype, fields: dict[str, Array | None]) -> Start:
-    """The start of N series, without inputs."""
+def _spread_out(model: StateSpace, N: int, dtype: Dtype) -> Start:
+    """The start of N series, without inputs and without the noise before the first measurement."""
     mean, cov, inf, rank = (np.broadcast_to(part, (N, *part.shape[1:])) for part in _moments(model, dtype))
     if model.initial != "x0":
         return Start(0, mean, cov, inf, rank, None, None, None)
-    noise_cov = fields["Q"]
-    assert noise_cov is not None
     nothing = np.broadcast_to(np.zeros((1, model.dims.n, model.dims.n), dtype=dtype), cov.shape)
-    return Start(1, mean, cov, inf, rank, nothing[:, 0], noise_cov[:, 0], nothing)
+    return Start(1, mean, cov, inf, rank, nothing[:, 0], None, nothing)
 
 
 def resume(state: FilterState, dtype: Dtype) -> Start:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from math import isfinite, isinf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +15,16 @@ from ..errors import KelmanError
 from ..models._meaning import COVARIANCES, SYSTEM, covariance, joint_noise
 from ._filter import ON_ERROR
 from ._outcome import settle
-from ._problem import RANKS, Problem, assemble, require_model
+from ._problem import RANKS, Problem, assemble, fields_of, require_model
 from ._start import resolve_start, resume
 from ._state import FilterState, require_state, state_from_raw
 
 if TYPE_CHECKING:
     from .._types import Array, ArrayLike, Backend, DiffuseConstant, OnError
     from ..models import StateSpace
+
+_SMALL = 32
+"""Below this many values a loop in Python is faster than numpy."""
 
 
 class Stepper:
@@ -82,12 +86,18 @@ class Stepper:
         self._on_error, self._diffuse_constant = on_error, diffuse_constant
         self._threads = thread_count(threads)
         self._kernels = _registry.backend("linear", backend)
+        self._online: Any = getattr(self._kernels, "stepper", None)  # the core's handle; other backends filter one step
         self._state = None if start is None else require_state(start, model, self._N)
+        self._handle: Any = None
+        self._begun = 0
         self._steps = 0
         self._mean: Array | None = None
         self._cov: Array | None = None
         self._loglik = np.zeros(self._N, dtype=model.dtype)
+        self._gain = np.zeros(self._N, dtype=model.dtype)
         self._p = 0 if model.B is None and model.D is None else model.dims.p
+        self._last_u: Array | None = None
+        self._shape = (self._N, model.dims.m) if self._batched else (model.dims.m,)
         self._constant = None if model.dims.T is not None else self._fields_at(0)
 
     def __call__(self, z: ArrayLike, u: ArrayLike | None = None, **matrices: ArrayLike) -> Array:
@@ -115,23 +125,66 @@ class Stepper:
         NotPositiveDefiniteError, NonFiniteError
             If a series fails and ``on_error="raise"``.
         """
-        values = self._vector(z, "z", self._model.dims.m)
-        require_no_infinity(values, "z")
+        values = self._values(z)
         inputs = self._inputs(u)
+        if matrices or self._online is None:
+            return self._filtered(values, inputs, matrices)
+        if self._handle is None:
+            self._handle = self._begin(inputs)
+        elif self._constant is None and self._steps >= (self._model.dims.T or 0):
+            self._fields_at(self._steps)  # raises, naming a matrix that has no more steps
+        mean = np.empty((self._N, self._model.dims.n), dtype=self._model.dtype)
+        self._handle.step(values, inputs, mean, self._gain)
+        self._last_u, self._mean, self._cov, self._state = inputs, mean, None, None
+        self._loglik += self._gain
+        self._steps += 1
+        if not (isfinite(self._gain[0]) if self._N == 1 else np.isfinite(self._gain).all()):
+            self._look()
+        return mean if self._batched else mean[0]
+
+    def _begin(self, u: Array | None) -> Any:
+        """The core's handle, from where the stepper stands."""
+        fields, steps = self._constant, 1
+        if fields is None:
+            self._fields_at(self._steps)
+            steps = (self._model.dims.T or 0) - self._steps
+            rest = self._model.window(self._steps, self._steps + steps)
+            fields = fields_of(rest, self._N, steps, self._model.dtype)
+        m = self._model.dims.m
+        z = np.broadcast_to(np.zeros((1, 1, m), dtype=self._model.dtype), (self._N, steps, m))
+        inputs = None if u is None else np.broadcast_to(u[:, None], (self._N, steps, self._p))
+        self._begun = self._steps
+        return self._online(self._pose(z, inputs, fields))
+
+    def _look(self) -> None:
+        """Ask the core what went wrong in the step just taken."""
+        raw = self._handle.state()
+        now = raw["failed_at"] == self._steps - 1 - self._begun
+        status = np.where(now & (raw["status"] != 0), raw["status"], 0)
+        settle(status, np.full(self._N, self._steps - 1), self._on_error, lambda: self, stacklevel=5)
+
+    def _filtered(self, values: Array, inputs: Array | None, matrices: dict[str, Any]) -> Array:
+        """Take a step by filtering a series of one step."""
         fields = self._constant if self._constant is not None else self._fields_at(self._steps, matrices)
         if matrices:
             fields = self._with_given(fields, matrices)
-        problem = self._pose(values[:, None], inputs, fields)
+        if self._steps:
+            self._state = self.state
+        problem = self._pose(values[:, None], None if inputs is None else inputs[:, None], fields)
         raw = self._kernels.filter_raw(problem, "last", self._threads, None)
-        status, failed_at = raw["status"], raw["failed_at"]
-        last_u = inputs[:, 0] if inputs is not None and self._model.input_lag == 1 else None
-        self._state = state_from_raw(raw, last_u, self._model, self._batched)
+        self._handle, self._last_u = None, inputs
+        self._state = self._stated(raw)
         self._mean, self._cov = raw["mean"], raw["cov"]
         self._loglik = self._loglik + raw["loglik"]
         self._steps += 1
+        status = raw["status"]
         if status.any():
-            settle(status, np.where(status != 0, self._steps - 1, failed_at), self._on_error, lambda: self)
+            settle(status, np.full(self._N, self._steps - 1), self._on_error, lambda: self, stacklevel=5)
         return self._mean if self._batched else self._mean[0]
+
+    def _stated(self, raw: dict[str, Array]) -> FilterState:
+        last_u = self._last_u if self._model.input_lag == 1 else None
+        return state_from_raw(raw, last_u, self._model, self._batched)
 
     @property
     def steps(self) -> int:
@@ -146,18 +199,22 @@ class Stepper:
     @property
     def cov(self) -> Array:
         """Cov[x_k | z_1..z_k] of the last step, shape (n, n) or (N, n, n)."""
+        if self._cov is None and self._steps:
+            self._cov = self.state._cov
         return self._shown(self._cov, "cov")
 
     @property
     def loglik(self) -> Any:
         """Log-likelihood of the measurements so far, a number or (N,)."""
-        return self._loglik if self._batched else self._loglik[0]
+        return self._loglik.copy() if self._batched else self._loglik[0]
 
     @property
     def state(self) -> FilterState:
         """Where the stepper stands: ``start=`` for `filter`, or for another stepper."""
-        if self._state is None:
+        if not self._steps:
             raise KelmanError("state: no step has been taken yet")
+        if self._state is None:
+            self._state = self._stated(self._handle.state())
         return self._state
 
     def __repr__(self) -> str:
@@ -168,6 +225,15 @@ class Stepper:
         if array is None:
             raise KelmanError(f"{name}: no step has been taken yet")
         return array if self._batched else array[0]
+
+    def _values(self, z: Any) -> Array:
+        if type(z) is np.ndarray and z.shape == self._shape and z.dtype == self._model.dtype and z.flags.c_contiguous:
+            values = z if self._batched else z[None]
+        else:
+            values = self._vector(z, "z", self._model.dims.m)
+        if any(map(isinf, values.ravel().tolist())) if values.size <= _SMALL else np.isinf(values).any():
+            require_no_infinity(values if self._batched else values[0], "z")
+        return values
 
     def _vector(self, value: Any, name: str, length: int) -> Array:
         """Read (length,) or (N, length), also a bare number or (N,) where length is 1; return (N, length)."""
@@ -193,7 +259,7 @@ class Stepper:
                 raise KelmanError(f"u: expected shape {(self._N, self._p)} or {(self._p,)}, got {shared.shape}")
             inputs = np.broadcast_to(shared.astype(self._model.dtype), (self._N, self._p))
         require_finite(inputs, "u", "; inputs are known exactly, so none can be missing")
-        return np.ascontiguousarray(inputs)[:, None]
+        return np.ascontiguousarray(inputs)
 
     def _fields_at(self, k: int, given: dict[str, Any] | None = None) -> dict[str, Array | None]:
         """The model's matrices at step k, each (N, 1, ...) with stride 0 where it is shared."""
