@@ -63,6 +63,21 @@ def test_first_order_methods_reach_the_same_neighbourhood(method: str) -> None:
     assert result.method == method and 5_000 * excess(result.rnn) < 60
 
 
+def test_adam_cuts_series_of_every_kind_into_windows() -> None:
+    """Warm-ups longer than a window, many short series, and sparse targets all leave something to train on."""
+    long = one_step(3, 4_000, method="adam", warmup=300, window=64, max_iterations=15)
+    assert np.isfinite(long.loss) and long.warmup == 300
+    zs = [series(50 + k, 40 + k) for k in range(30)]
+    many = kelman.train(
+        2, [z[:-1] for z in zs], [z[1:] for z in zs], hidden="identity", method="adam", max_iterations=15
+    )
+    assert many.loss < np.mean([z.var() for z in zs])
+    z = series(3, 1_000)
+    sparse = np.full(999, np.nan)
+    sparse[::150] = z[1:][::150]
+    assert np.isfinite(kelman.train(1, z[:-1], sparse, method="adam", window=32, max_iterations=3, warmup=0).loss)
+
+
 @pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("output", ["identity", "softplus"])
 def test_scaling_is_folded_back_exactly(direct: bool, output: str) -> None:

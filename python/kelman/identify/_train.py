@@ -133,7 +133,7 @@ def train(
         Steps that bring the spectral radius of U above this are refused, where the hidden activation is linear.
     learning_rate, batch, window, validation, patience
         Adam: first learning rate (default 1e-2, or 3e-3 for curved activations), windows per batch, steps per window,
-        held-out part, epochs without improvement before it stops (default a fifth of all).
+        held-out part, epochs without improvement before it stops (default half of all).
     progress : bool or callable
         A function that is called with each `Step` of the history (returning True stops); True logs to "kelman.train".
     threads : int, optional

@@ -59,9 +59,13 @@ class Windows:
 
 
 def cut(problem: Problem, length: int, validation: float, rng: np.random.Generator) -> tuple[Windows, Windows | None]:
-    """Windows to train on and to check on: the last part of each series, or whole series where there are many."""
+    """Windows to train on and to check on: the last part of each series, or whole series where there are many.
+
+    At most half of a window is warm-up.
+    """
     n, steps = problem.x.shape[:2]
     length = min(length, steps)
+    problem = replace(problem, warmup=min(problem.warmup, length // 2))
     stride = max(1, length - problem.warmup)
     ends = np.full(n, steps) if problem.lengths is None else problem.lengths
     counts = np.concatenate([np.zeros((n, 1)), counted(problem).sum(axis=2).cumsum(axis=1)], axis=1)
@@ -81,6 +85,8 @@ def cut(problem: Problem, length: int, validation: float, rng: np.random.Generat
                 check.append(place)
             elif many or first + length <= max(border, length):
                 train.append(place)
+    if not train and not check:  # targets so sparse that no window holds one: whole series
+        train, length = [(series, 0) for series in range(n)], steps
     checking = Windows(problem, np.array(check), length) if check else None
     return Windows(problem, np.array(train or check), length), checking
 
@@ -98,7 +104,7 @@ def adam(
     windows, checking = cut(objective.problem, options.window, options.validation, rng)
     per_epoch = -(-len(windows.places) // options.batch)
     max_iterations = max(20, -(-UPDATES // per_epoch)) if max_iterations is None else max_iterations
-    patience = max(10, max_iterations // 5) if options.patience is None else options.patience
+    patience = max(20, max_iterations // 2) if options.patience is None else options.patience
     first_moment, second_moment = np.zeros_like(theta), np.zeros_like(theta)
     count, total = 0, max_iterations * per_epoch
     since_best, rate = 0, options.learning_rate

@@ -180,7 +180,7 @@ class Trainer:
         self.converged, self.message = self._optimise(objective, self.settings.method)
         for _ in range(2):
             needed = self._warmup_needed(objective)
-            if self.settings.warmup is not None or needed <= self.problem.warmup:
+            if self.settings.warmup is not None or self.settings.method == "adam" or needed <= self.problem.warmup:
                 break
             self.problem = replace(self.problem, warmup=needed)
             self._move_to(objective, self.problem)
