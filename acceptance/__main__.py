@@ -7,6 +7,7 @@ which of the committed results are older than the code that they cover.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import json
 import math
@@ -68,6 +69,17 @@ def git(*words: str) -> str | None:
     return done.stdout.strip()
 
 
+def digest(check: Check) -> str:
+    """Fingerprint of the code that a result rests on: every source file below the paths it covers, and the check itself."""
+    found = [FOLDER / f"{check.name}.py", FOLDER / "_bed.py"]
+    for cover in check.covers:
+        found += [p for p in (ROOT / cover).rglob("*") if p.suffix in {".py", ".hpp", ".cpp"}]
+    total = hashlib.sha256()
+    for path in sorted(set(found)):
+        total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n"))
+    return total.hexdigest()[:16]
+
+
 def age(check: Check) -> str:
     """Say whether the committed result is older than the code that it covers."""
     path = FOLDER / f"{check.name}.json"
@@ -77,10 +89,7 @@ def age(check: Check) -> str:
     text = (
         f"{'passed' if record['pass'] else 'FAILED'} with {len(record['seeds'])} seeds at {str(record['commit'])[:9]}"
     )
-    changed = git("diff", "--stat", str(record["commit"]), "--", *check.covers, f"acceptance/{check.name}.py")
-    if changed is None:
-        return f"{text}; its age is unknown here"
-    return f"{text}; OLDER than the code it covers" if changed else f"{text}; up to date"
+    return f"{text}; {'up to date' if record['digest'] == digest(check) else 'OLDER than the code it covers'}"
 
 
 def plain(value: Any) -> Any:
@@ -108,7 +117,7 @@ def write(check: Check, rows: list[Row], verdicts: list[Verdict], seconds: float
         "pass": all(v.ok for v in verdicts),
         "verdicts": [vars(v) for v in verdicts],
         "commit": git("rev-parse", "HEAD"),
-        "changed": bool(git("status", "--porcelain", "--", *check.covers)),
+        "digest": digest(check),
         "versions": {"kelman": kelman.__version__, "python": platform.python_version(), "numpy": np.__version__},
         "machine": platform.machine(),
         "seconds": round(seconds, 1),
