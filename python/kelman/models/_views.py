@@ -75,7 +75,7 @@ class Views:
         """
         try:
             wanted = np.dtype(dtype)
-        except TypeError:
+        except (TypeError, ValueError):
             raise KelmanError(f"dtype: expected float64 or float32, got {dtype!r:.60}") from None
         if wanted not in (FLOAT64, FLOAT32) or not wanted.isnative:
             raise KelmanError(f"dtype: expected float64 or float32, got {wanted}")
@@ -117,7 +117,8 @@ class Views:
         if unknown:
             raise KelmanError(f"replace: no argument {unknown[0]!r}; there are {', '.join(fields)}")
         start = {name for name in START if changes.get(name) is not None}
-        if start or changes.get("initial") not in (None, self.initial):
+        word = changes.get("initial")
+        if start or (isinstance(word, str) and word != self.initial):
             kept = {"x0": ("m0", "P0"), "x1": ("m1", "P1", "P1_inf")}.get(self.initial, ())
             if not start or not start <= set(kept):
                 fields |= dict.fromkeys(START)
