@@ -10,8 +10,8 @@ import pytest
 from kelman import datasets, excess_risk, simulate, systems
 from kelman.errors import KelmanError
 from kelman.experiments import data_study, to_json, without_seconds
+from kelman.experiments._scoring import train_network
 from kelman.experiments._testbed import truth
-from kelman.experiments._weights import train_network
 from kelman.lti import lyapunov, poles
 
 if TYPE_CHECKING:
@@ -67,6 +67,16 @@ def test_reduction_undoes_the_surplus_units(quick: Experiment) -> None:
     assert len(excess) == 8
     assert excess[1] < 0.02 * excess[0]
     assert excess[1] < 0.8 * excess[7]
+
+
+def test_the_pole_of_a_tanh_network_moves_with_the_amplitude(quick: Experiment) -> None:
+    """Larger probes saturate the units and the modulus that is read falls; at the amplitude of the data it is the reading."""
+    assert quick.weights is not None
+    moduli = {p.amplitude: abs(p.pole) for p in quick.weights.amplitude_poles}
+    assert moduli[1.0] > moduli[2.0] > moduli[4.0] > moduli[8.0]
+    assert moduli[8.0] < moduli[1.0] - 0.02
+    one = next(p for p in quick.weights.amplitude_poles if p.amplitude == 1.0)
+    assert abs(one.pole - quick.weights.tanh_readings[0].pole) < 0.01
 
 
 def test_the_aligned_reading_is_a_up_to_the_error_of_estimation(quick: Experiment) -> None:

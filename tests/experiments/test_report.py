@@ -96,7 +96,7 @@ def test_figures_are_embedded_and_written(written: Path) -> None:
     """Every figure of the page is the PNG beside it, has a caption with a number, and is not empty."""
     _, page = read(written)
     files = sorted(written.glob("*.png"))
-    assert len(files) == len(page.images) == page.captions == 12
+    assert len(files) == len(page.images) == page.captions == 13
     for file, image in zip(files, page.images, strict=True):
         assert base64.b64decode(image.partition("base64,")[2]) == file.read_bytes()
         assert file.stat().st_size > 5_000

@@ -57,7 +57,7 @@ def experiment(
     console = Console(stderr=True)
     with Bars(console, show=progress and console.is_terminal) as bars:
         result = run(source, own=own, order=states, seed=seed, quick=quick, progress=bars)
-        bars.start("report", "Report", 12)
+        bars.start("report", "Report", 3 if own else 13)
         page = write_report(result, out, lambda name: bars.step("report", name))
         bars.done("report")
     print_verdict(result)

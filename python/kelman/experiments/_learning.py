@@ -10,8 +10,8 @@ import numpy as np
 
 from kelman import systems
 from kelman.bridge import excess_risk
+from kelman.experiments._scoring import train_network
 from kelman.experiments._testbed import truth
-from kelman.experiments._weights import train_network
 from kelman.identify import fit
 from kelman.linear import simulate
 

@@ -138,7 +138,7 @@ def run(
         mapped = study("map", "Exact map", 1, lambda _: exact_map(steps=steps, seed=seed))
         paired = study("pairing", "Literal pairing", 1, lambda _: literal_pairing(steps=10 * steps, seed=seed))
         activated = study("activation", "Activation", 1, lambda _: activation(steps=10 * steps, seed=seed))
-        weighed = study("weights", "Reading weights", 6, lambda note: weights(quick=quick, seed=seed, note=note))
+        weighed = study("weights", "Reading weights", 5, lambda note: weights(quick=quick, seed=seed, note=note))
         learnt = study(
             "learning",
             "Learning curve",

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from kelman.experiments._exact_map import ExactMap
     from kelman.experiments._learning import LearningCurve
     from kelman.experiments._pairing import LiteralPairing
-    from kelman.experiments._weights import Method, Weights
+    from kelman.experiments._scoring import Method
+    from kelman.experiments._weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,7 @@ def data_lines(record: DataStudy) -> list[Line]:
     lines.append(
         Line(
             "Is anything left in the residuals?",
-            "nothing to see" if test.white else "yes",
+            "not at the 1 % level" if test.white else "yes",
             f"Ljung-Box over {test.lags} lags p = {test.p_value:.2g}{cross}",
         )
     )

@@ -10,61 +10,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kelman import systems
 from kelman.bridge import excess_risk, read_dynamics, reduce
-from kelman.experiments._testbed import Truth, covariance_of, leading, nearest, truth
-from kelman.identify import fit, train
+from kelman.experiments._scoring import LAGS, Hidden, Judge, Method, Reading, impulse, train_network
+from kelman.experiments._testbed import Truth, leading, nearest, truth
+from kelman.identify import fit
 from kelman.linear import simulate
-from kelman.lti import markov, poles
+from kelman.lti import poles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kelman._types import Array
-    from kelman.identify import Fit, TrainResult
+    from kelman.identify import TrainResult
     from kelman.models import Elman
 
-HORIZON = 40
-LAGS = 100  # window of the responses that are read: the predictor of the test bed keeps 0.8^100 of its past
-PIECE = 10_000  # series are cut into pieces of about this length, so that every thread has one to work on
-LARGE = 4  # networks with more units get one start and a bounded number of iterations
-LONG_TRAINING = 40
-Hidden: TypeAlias = Literal["identity", "tanh"]
 NETWORKS: tuple[tuple[str, Hidden, int], ...] = (
     ("linear Elman, 2 units", "identity", 2),
     ("linear Elman, 8 units", "identity", 8),
     ("tanh Elman, 8 units", "tanh", 8),
 )
+AMPLITUDES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """One way from the series to the dynamics, with its score and its readings."""
+class AmplitudePole:
+    """Leading pole of the tanh network read with a probe of so many times the amplitude of the data."""
 
-    name: str
-    network: bool
-    predictor_excess: float  # tr(Sigma^-1 Delta) of the trained predictor itself
-    model_excess: float  # the same of the model of order n that was read from it
-    order: int  # the order that the reading would have chosen by itself
-    pole: complex  # leading pole of the model
-    pole_cov: Array | None  # covariance of its (real, imaginary) part
-    modulus_error: float  # in Cramer-Rao standard deviations, with its sign
-    angle_error: float
-    wrong_pole: complex | None  # the pole of U alone that lies nearest to the truth of U, and its error
-    wrong_modulus_error: float | None
-    linear_r2: float | None  # share of the network's own predictions that a linear filter explains
-    impulse: Array  # H A^(i-1) K, i = 1 .. HORIZON
-    iterations: int
-    seconds: float
-
-    @property
-    def worst_error(self) -> float:
-        """The larger of the two pole errors, in Cramer-Rao standard deviations."""
-        return max(abs(self.modulus_error), abs(self.angle_error))
+    amplitude: float
+    pole: complex
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +77,8 @@ class Weights:
     true_impulse: Array
     chi_square_band: tuple[float, float]  # 5 % and 95 % quantiles of T x excess of an efficient fit
     methods: tuple[Method, ...]
+    tanh_readings: tuple[Reading, ...]
+    amplitude_poles: tuple[AmplitudePole, ...]
     reduction: Reduction
     matrices: Matrices
 
@@ -109,116 +89,6 @@ class Weights:
     def score(self, name: str) -> float:
         """Return T x excess of a method's predictor."""
         return self.samples * self.method(name).predictor_excess
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Scores methods against the truth."""
-
-    truth: Truth
-    samples: int
-
-    def classical(self, name: str, result: Fit, seconds: float) -> Method:
-        """Score a fitted model.
-
-        Parameters
-        ----------
-        name : str
-            Its name in the tables.
-        result : Fit
-            What ``kelman.fit`` returned.
-        seconds : float
-            Wall time of the fit.
-
-        Returns
-        -------
-        Method
-        """
-        excess = float(excess_risk(result.model, self.truth.model))
-        pole = nearest(result.poles, leading(self.truth.poles))
-        modulus, angle = self._errors(pole)
-        return Method(
-            name=name,
-            network=False,
-            predictor_excess=excess,
-            model_excess=excess,
-            order=result.order,
-            pole=pole,
-            pole_cov=covariance_of(pole, result.poles, result.pole_covariance),
-            modulus_error=modulus,
-            angle_error=angle,
-            wrong_pole=None,
-            wrong_modulus_error=None,
-            linear_r2=None,
-            impulse=impulse(result.model.A, result.K, result.model.H),
-            iterations=len(result.history),
-            seconds=seconds,
-        )
-
-    def network(self, name: str, result: TrainResult, z: Array, seconds: float) -> Method:
-        """Score a trained network and the model of the true order that is read from it.
-
-        Parameters
-        ----------
-        name : str
-            Its name in the tables.
-        result : TrainResult
-            What ``kelman.train`` returned.
-        z : ndarray, shape (T, 1)
-            The data of the training: they give the error bars, the order, and the model that draws fresh probes.
-        seconds : float
-            Wall time of the training.
-
-        Returns
-        -------
-        Method
-        """
-        net, bed = result.rnn, self.truth
-        found = read_dynamics(net, z=z, lags=LAGS)
-        chosen, n = found.order, bed.model.dims.n
-        reading = found if chosen == n else read_dynamics(net, z=z, lags=LAGS, order=n)
-        pole = nearest(reading.poles, leading(bed.poles))
-        wrong = nearest(np.linalg.eigvals(net.U), leading(bed.wrong_poles))
-        modulus, angle = self._errors(pole)
-        return Method(
-            name=name,
-            network=True,
-            predictor_excess=float(excess_risk(net, bed.model)),
-            model_excess=float(excess_risk(reading.model, bed.model)),
-            order=chosen,
-            pole=pole,
-            pole_cov=covariance_of(pole, reading.poles, reading.pole_cov),
-            modulus_error=modulus,
-            angle_error=angle,
-            wrong_pole=wrong,
-            wrong_modulus_error=self._errors(wrong)[0],
-            linear_r2=float(reading.linear_r2),
-            impulse=impulse(reading.A, reading.K, reading.model.H),
-            iterations=len(result.history),
-            seconds=seconds,
-        )
-
-    def _errors(self, pole: complex) -> tuple[float, float]:
-        """Errors of modulus and angle in Cramer-Rao standard deviations of this many samples."""
-        root = np.sqrt(self.samples)
-        modulus = (abs(pole) - self.truth.modulus) * root / self.truth.modulus_sd
-        angle = (abs(np.angle(pole)) - self.truth.angle) * root / self.truth.angle_sd
-        return float(modulus), float(angle)
-
-
-def impulse(A: Array, K: Array, H: Array) -> Array:
-    """Return H A^(i-1) K for i = 1 .. HORIZON of a system with one output.
-
-    Parameters
-    ----------
-    A, K, H : ndarray
-        Dynamics, predictor gain, output matrix.
-
-    Returns
-    -------
-    ndarray, shape (HORIZON,)
-    """
-    return markov(A, K, H, HORIZON)[1:, 0, 0]
 
 
 def reduction(net: Elman, z: Array, bed: Truth) -> Reduction:
@@ -247,6 +117,26 @@ def reduction(net: Elman, z: Array, bed: Truth) -> Reduction:
     )
 
 
+def poles_by_amplitude(net: Elman, z: Array, target: complex) -> tuple[AmplitudePole, ...]:
+    """Read a curved network with probes of several amplitudes.
+
+    Parameters
+    ----------
+    net : Elman
+        A trained network.
+    z : ndarray, shape (T, 1)
+        The data of the training.
+    target : complex
+        The pole to follow.
+
+    Returns
+    -------
+    tuple of AmplitudePole
+    """
+    found = read_dynamics(net, z=z, lags=LAGS, order=2, amplitudes=AMPLITUDES).amplitude_poles
+    return tuple(AmplitudePole(a, nearest(found[a], target)) for a in AMPLITUDES)
+
+
 def matrices(net: Elman, bed: Truth) -> Matrices:
     """Read A off a linear network, in its own basis and in that of the truth.
 
@@ -264,32 +154,6 @@ def matrices(net: Elman, bed: Truth) -> Matrices:
     raw = net.U + net.W @ net.V
     aligned = read_dynamics(net, order=bed.model.dims.n, reference=bed.model).aligned
     return Matrices(A=bed.model.A, U=net.U, raw=raw, aligned=aligned.A)
-
-
-def train_network(z: Array, hidden: Hidden, units: int, seed: int) -> TrainResult:
-    """Train a network of so many units to predict the next measurement, in a bounded number of iterations.
-
-    Parameters
-    ----------
-    z : ndarray, shape (T, 1)
-        Measurements.
-    hidden : {"identity", "tanh"}
-        Activation.
-    units : int
-        Hidden units.
-    seed : int
-        Seed of the starts.
-
-    Returns
-    -------
-    TrainResult
-    """
-    pieces = max(1, len(z) // PIECE)
-    length = len(z) // pieces
-    cut = z[: pieces * length].reshape(pieces, length, 1)
-    options: dict[str, Any] = {"starts": 1, "max_iterations": LONG_TRAINING} if units > LARGE else {}
-    x, y = cut[:, :-1], cut[:, 1:]
-    return train(units, x, y, hidden=hidden, inputs=("z",), target="z_next", rng=seed, **options)
 
 
 def weights(*, quick: bool = False, seed: int = 0, note: Callable[[str], None] | None = None) -> Weights:
@@ -331,9 +195,7 @@ def weights(*, quick: bool = False, seed: int = 0, note: Callable[[str], None] |
         seconds = perf_counter() - begin
         add(judge.network(name, kept[name], z, seconds))
 
-    two, eight = kept[NETWORKS[0][0]].rnn, kept[NETWORKS[1][0]].rnn
-    if note is not None:
-        note("reduction")
+    two, eight, curved = (kept[name].rnn for name, _, _ in NETWORKS)
     from scipy.stats import chi2
 
     return Weights(
@@ -345,6 +207,8 @@ def weights(*, quick: bool = False, seed: int = 0, note: Callable[[str], None] |
         true_impulse=impulse(bed.model.A, bed.K, bed.model.H),
         chi_square_band=(float(chi2.ppf(0.05, bed.n_parameters)), float(chi2.ppf(0.95, bed.n_parameters))),
         methods=tuple(methods),
+        tanh_readings=judge.readings(curved, z),
+        amplitude_poles=poles_by_amplitude(curved, z, leading(bed.poles)),
         reduction=reduction(eight, z, bed),
         matrices=matrices(two, bed),
     )

@@ -124,6 +124,12 @@ def poles_figure(record: Any) -> Figure:
             va="top",
             color="#444444",
         )
+        marks = zip(record.tanh_readings[1:], ("x", "*"), strict=True)
+        for reading, mark in marks:
+            z, ms = complex(reading.pole), 8 if mark == "x" else 9
+            for ax in axes:
+                ax.plot(z.real, z.imag, mark, color=ORANGE, ms=ms, mew=1.6, ls="none", zorder=6)
+            close.plot([], [], mark, color=ORANGE, ms=ms, mew=1.6, ls="none", label=f"tanh, {reading.name}")
         wide.set_title("Readings of the leading pole")
         ellipse(
             close, pole, record.true_pole_cov, color=TRUTH, lw=1.4, ls=":", zorder=4, label="95 % bound (Cramér-Rao)"
@@ -329,6 +335,29 @@ def matrices_figure(record: Any) -> Figure:
         return fig
 
 
+def amplitude_figure(record: Any) -> Figure:
+    """Draw the leading pole of the trained tanh network against the amplitude of the probe."""
+    with style():
+        fig, axes = figure(8.6, 3.4, 1, 2)
+        amplitude = np.array([point.amplitude for point in record.amplitude_poles])
+        pole = np.array([complex(point.pole) for point in record.amplitude_poles])
+        for ax, values, truth, title in (
+            (axes[0], np.abs(pole), abs(complex(record.true_pole)), "Modulus of the pole"),
+            (axes[1], np.abs(np.angle(pole)), abs(np.angle(complex(record.true_pole))), "Angle, radians per step"),
+        ):
+            ax.axhline(truth, color=TRUTH, lw=1.2, ls="--", label="truth")
+            ax.plot(amplitude, values, "v-", color=ORANGE, ms=7, label="tanh network")
+            ax.set_xscale("log", base=2)
+            ax.set_xticks(amplitude, [f"{a:g}" for a in amplitude])
+            ax.set_xlabel("amplitude of the probe")
+            ax.set_title(title)
+        reach = float(np.abs(np.abs(pole) - abs(complex(record.true_pole))).max())
+        middle = abs(np.angle(complex(record.true_pole)))
+        axes[1].set_ylim(middle - reach, middle + reach)
+        axes[0].legend(loc="lower left")
+        return fig
+
+
 EXPERIMENT_FIGURES = {
     "map": map_figure,
     "pairing": pairing_figure,
@@ -339,6 +368,7 @@ EXPERIMENT_FIGURES = {
     "hankel": hankel_figure,
     "matrices": matrices_figure,
     "activation": activation_figure,
+    "amplitude": amplitude_figure,
     "data_fit": data_fit_figure,
     "data_poles": data_poles_figure,
     "whiteness": whiteness_figure,

@@ -3,58 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kelman.experiments._verdict import number
+from kelman.experiments.report._data_content import data_section
+from kelman.experiments.report._page import Figure, Section, TableView, complex_text, matrix_text
 
 if TYPE_CHECKING:
     from kelman.experiments._run import Experiment
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure by the name under which plotting draws it, with the record that it draws."""
-
-    name: str
-    record: Any
-    caption: str
-    alt: str
-
-
-@dataclass(frozen=True, slots=True)
-class TableView:
-    """A table of ready-made cells."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    caption: str
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A question, what was done, and what came out."""
-
-    key: str
-    title: str
-    text: str
-    figures: tuple[Figure, ...] = ()
-    tables: tuple[TableView, ...] = ()
-    widget: str = ""
-    grid: dict[str, Any] = field(default_factory=dict)
-
-
-def matrix_text(values: Any) -> str:
-    """Write a small matrix row by row."""
-    rows = np.atleast_2d(np.asarray(values, dtype=float))
-    return "; ".join(" ".join(f"{v:.4f}" for v in row) for row in rows)
-
-
-def complex_text(z: complex | None) -> str:
-    """Write a pole as modulus and angle."""
-    return "" if z is None else f"{abs(z):.4f} ∠ {abs(np.angle(z)):.4f}"
 
 
 def sections(experiment: Experiment) -> list[Section]:
@@ -78,7 +36,7 @@ def sections(experiment: Experiment) -> list[Section]:
         out += [_reading(experiment), _scores(experiment), _oversized(experiment)]
     if experiment.activation is not None:
         out.append(_activation(experiment))
-    out.append(_data(experiment))
+    out.append(data_section(experiment.data))
     return out
 
 
@@ -276,28 +234,60 @@ def _activation(experiment: Experiment) -> Section:
     assert record is not None
     one, ten = record.at(1.0), record.at(10.0)
     worst = max(p.relu for p in record.amplitudes)
+    figures = [
+        Figure(
+            "activation",
+            record,
+            f"The excess of the tanh network falls like ε to the power {record.slope:.2f}; data ten times larger take it from "
+            f"{number(one.tanh)} to {number(ten.tanh)}, and leave the ReLU split at rounding (at most {number(worst)}).",
+            "Excess risk against hidden gain, and against the amplitude of the data",
+        )
+    ]
+    tables = [
+        TableView(
+            ("ε", "excess risk", "mean slope of tanh", "modulus of the pole (mean Jacobian)"),
+            tuple(
+                (f"{p.gain:g}", number(p.excess), f"{p.effective_gain:.4f}", f"{p.pole_modulus:.4f}")
+                for p in record.gains
+            ),
+            "What saturation does to the feedback: the mean slope s'(a) and the pole that it leaves.",
+        )
+    ]
+    trained = experiment.weights
+    if trained is not None:
+        first, last = trained.amplitude_poles[0], trained.amplitude_poles[-1]
+        figures.append(
+            Figure(
+                "amplitude",
+                trained,
+                f"The pole of the trained tanh network moves with the amplitude of what it is probed with: its modulus falls from "
+                f"{abs(first.pole):.4f} at {first.amplitude:g} times the data to {abs(last.pole):.4f} at {last.amplitude:g} times.",
+                "Modulus and angle of the leading pole of the trained tanh network against the amplitude of the probe",
+            )
+        )
+        tables.append(
+            TableView(
+                ("reading of the trained tanh network", "pole", "error (CRB)", "T × excess of the model read"),
+                tuple(
+                    (
+                        r.name,
+                        complex_text(r.pole),
+                        f"{r.modulus_error:+.2f} / {r.angle_error:+.2f}",
+                        number(trained.samples * r.model_excess),
+                    )
+                    for r in trained.tanh_readings
+                ),
+                "Three ways to read a curved network; pole errors (modulus / angle) in units of the Cramér-Rao standard deviation.",
+            )
+        )
     return Section(
         "activation",
         "How can we interpret the activations?",
         "Nothing is trained here: the filter is written into tanh units with a hidden state of gain ε, and into pairs of ReLU units. "
         "tanh bounds the state and lowers the feedback as it fills up; the ReLU pair is linear at every amplitude. Move the slider "
         "to see the tanh network saturate.",
-        (
-            Figure(
-                "activation",
-                record,
-                f"The excess of the tanh network falls like ε to the power {record.slope:.2f}; data ten times larger take it from "
-                f"{number(one.tanh)} to {number(ten.tanh)}, and leave the ReLU split at rounding (at most {number(worst)}).",
-                "Excess risk against hidden gain, and against the amplitude of the data",
-            ),
-        ),
-        (
-            TableView(
-                ("ε", "excess risk", "mean slope of tanh", "modulus of the pole (mean Jacobian)"),
-                tuple((f"{p.gain:g}", number(p.excess), f"{p.effective_gain:.4f}", f"{p.pole_modulus:.4f}") for p in record.gains),
-                "What saturation does to the feedback: the mean slope s'(a) and the pole that it leaves.",
-            ),
-        ),
+        tuple(figures),
+        tuple(tables),
         "gain",
         {
             "z": record.z,
@@ -306,81 +296,4 @@ def _activation(experiment: Experiment) -> Section:
             "excess": [p.excess for p in record.gains],
             "predictions": [p.prediction for p in record.gains],
         },
-    )  # fmt: skip
-
-
-def _data(experiment: Experiment) -> Section:
-    record = experiment.data
-    net, pem = record.method("network"), record.method("PEM")
-    sure = sum(p.determined for p in record.poles)
-    free = (
-        f"; from the inputs alone it explains {net.free_run_vaf:.1f} % of the variance"
-        if net.free_run_vaf is not None
-        else ""
-    )
-    test = record.whiteness
-    cross = f" and against past inputs p = {test.cross_p_value:.2g}" if test.cross_p_value is not None else ""
-    chosen = "chosen by BIC" if record.order_chosen else "as asked for"
-    direct = f" An input acts on the measurement of its own step: {'yes' if record.direct else 'no'}, says the same criterion that chose the order."
-    figures = (
-        Figure(
-            "data_fit",
-            record,
-            f"One step ahead on the second part the network errs by {number(net.one_step_rmse)} (classical fit {number(pem.one_step_rmse)}, last "
-            f"value {number(record.last_value_rmse)}){free}.",
-            "Measured series with the network's predictions",
-        ),
-        Figure(
-            "data_poles",
-            record,
-            f"The first part determines {sure} of {len(record.poles)} poles (standard deviation below 0.05); order {record.order}, {chosen}.",
-            "Poles of the data with ellipses, and the criterion that chose the order",
-        ),
-        Figure(
-            "whiteness",
-            record,
-            f"Residuals of the network on the second part: Ljung-Box p = {test.p_value:.2g}{cross} over {test.lags} lags.",
-            "Autocorrelation of the residuals and correlation with past inputs",
-        ),
-    )
-    methods = tuple(
-        (
-            m.name,
-            number(m.one_step_rmse),
-            "" if m.free_run_rmse is None else number(m.free_run_rmse),
-            "" if m.free_run_vaf is None else f"{m.free_run_vaf:.2f}",
-            f"{m.seconds:.2f}",
-        )
-        for m in record.methods
-    )
-    baselines = (
-        ("last value", number(record.last_value_rmse), "", "", ""),
-        ("mean of the first part", number(record.mean_rmse), number(record.mean_rmse) if record.inputs else "", "", ""),
-    )
-    poles = tuple(
-        (
-            f"{p.pole.real:.4f}" + (f" {p.pole.imag:+.4f}i" if abs(p.pole.imag) > 1e-9 else ""),
-            number(p.sd),
-            "yes" if p.determined else "no",
-            f"{p.network_pole.real:.4f}" + (f" {p.network_pole.imag:+.4f}i" if abs(p.network_pole.imag) > 1e-9 else ""),
-            f"{p.distance:.2f}",
-        )
-        for p in record.poles
-    )
-    return Section(
-        "data",
-        f"Real data: {record.name}",
-        f"{record.samples:,} samples, {record.inputs} input{'s' * (record.inputs != 1)}, {record.outputs} output{'s' * (record.outputs != 1)}. "
-        f"Fitted on the first {record.train_samples:,}, judged on the rest. No truth is known here: the classical fit and the "
-        "residuals stand in for it."
-        + (direct if record.inputs else ""),
-        figures,
-        (
-            TableView(("method", "one-step RMSE", "free-run RMSE", "free-run VAF %", "seconds"), methods + baselines, "Errors on the second part."),
-            TableView(
-                ("pole (PEM)", "standard deviation", "determined", "network's pole", "distance / sd"),
-                poles,
-                "Poles of the classical fit and what the network says of each.",
-            ),
-        ),
     )  # fmt: skip
