@@ -1,0 +1,119 @@
+# Written by `nox -s stubs -- --update`; not to be edited.
+"""
+kelman's core, compiled for one instruction set.
+"""
+
+from __future__ import annotations
+import typing
+
+__all__: list[str] = [
+    "LinearStepper",
+    "activations",
+    "elman_forward",
+    "elman_gauss_newton",
+    "elman_loss_and_grad",
+    "fma_rate",
+    "linear_filter",
+    "linear_smooth",
+]
+
+class LinearStepper:
+    """
+    The filter online: one call per time step for N series. Of the problem, the values of z and u are not used, only their shapes; its arrays must not change while the stepper lives.
+    """
+    def __init__(self, problem: typing.Any) -> None:
+        """
+        Starts before the first measurement of a problem as linear_filter takes it.
+        """
+    def state(self) -> dict:
+        """
+        Where the stepper stands, under the names of linear_filter's end state, with status and failed_at.
+        """
+    def step(self, z: typing.Any, u: typing.Any = None, mean: typing.Any = None, loglik: typing.Any = None) -> None:
+        """
+        Takes z (N, m; NaN = missing) and u (N, p). Writes the filtered means to `mean` (N, n) and the contributions to the log-likelihood to `loglik` (N,), unless None.
+        """
+    @property
+    def steps(self) -> int:
+        """
+        Number of steps taken.
+        """
+
+def elman_forward(
+    weights: dict,
+    hidden: str,
+    output: str,
+    h0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Outputs (N,T,o), states (N,T,h), status (N,) and the first non-finite step (N,).
+    """
+
+def elman_gauss_newton(
+    weights: dict,
+    hidden: str,
+    output: str,
+    h0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    y: typing.Any,
+    mask: typing.Any,
+    warmup: typing.SupportsInt | typing.SupportsIndex,
+    learn_h0: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Mean squared error, total weight, J'WJ and J'We over the weight; parameters U, W, b, V, c (, D) (, h0).
+    """
+
+def elman_loss_and_grad(
+    weights: dict,
+    hidden: str,
+    output: str,
+    h0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    y: typing.Any,
+    mask: typing.Any,
+    warmup: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Mean squared error, total weight, and the gradients by name; that of h0 per series (N,h).
+    """
+
+def fma_rate(seconds: typing.SupportsFloat | typing.SupportsIndex) -> float:
+    """
+    GFLOP/s of float64 multiply-adds in registers on one thread, with this variant's instructions.
+    """
+
+def linear_filter(
+    problem: typing.Any, store: str, threads: typing.SupportsInt | typing.SupportsIndex, out: typing.Any = None
+) -> dict:
+    """
+    Filter every series of a problem.
+
+    `problem` has the attributes z, lengths, A, H, Q, R, B, D, b, c, S, u, u_before, input_lag, start_kind, mean, cov, inf,
+    rank, noise_mean, noise_cov, noise_cross and diffuse_constant, all arrays of one dtype (float64 or float32).
+    `store` is 'loglik', 'last', 'means', 'filtered' or 'all'; `threads` is at least 1; `out` is None or a dictionary of
+    arrays to write to. Returns a dictionary of arrays. Memory is checked, never converted.
+    """
+
+def linear_smooth(
+    problem: typing.Any,
+    lag: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> dict:
+    """
+    Smooth every series of a problem.
+
+    `problem` and `threads` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not. Returns a
+    dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at.
+    """
+
+__version__: str
+activations: tuple = ("identity", "tanh", "relu", "leaky_relu", "sigmoid", "softplus")
+isa: str
