@@ -121,7 +121,7 @@ def cases(
     n, m = draw(st.integers(1, 4), label="n"), draw(st.integers(1, 3), label="m")
     T, N = draw(st.integers(1, max_T), label="T"), draw(st.integers(1, 3), label="N") if batch else 1
     p, steps = draw(st.integers(0, 2), label="p"), draw(st.integers(1, 3), label="steps")
-    lag = draw(st.sampled_from(lags), label="input_lag")
+    lag = draw(st.sampled_from(lags if set(starts) != {"x0"} else (0,)), label="input_lag")
     start = draw(st.sampled_from([s for s in starts if not (lag and s == "x0")]), label="start")
     fixed = start in ("stationary", "auto")  # these need a transition that does not change with time
     kinds = {name: draw(st.sampled_from(vary), label=f"vary {name}") for name in ("A", "H", "noise", "input", "offset")}
