@@ -131,6 +131,37 @@ def test_simulate_is_seeded_and_fit_reads_it_back(tmp_path: Path) -> None:
     assert status == 0, err
 
 
+def test_a_diffuse_system_is_simulated_from_zero_and_says_so(tmp_path: Path) -> None:
+    """Where the start of a system is diffuse there is no state to draw: the simulation starts at zero, with a note."""
+    status, _, err = run("simulate", "--system", "local_level", "-n", 5, "-o", tmp_path / "a.csv")
+    assert status == 0
+    assert "starting at zero" in err
+    model = kelman.systems.local_level().replace(m1=[0.0], P1=[[0.0]])
+    expected = kelman.simulate(model, 5, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(read_table(tmp_path / "a.csv").numbers(["z"]), expected.z)
+    status, _, err = run("simulate", "--system", "rotation", "-n", 5, "-o", tmp_path / "b.csv")
+    assert (status, err) == (0, "")
+
+
+def test_experiment_on_own_data_writes_its_report(tracked: dict[str, Any]) -> None:
+    """`kelman experiment --data` prints three lines and writes page, numbers and figures; the order asked for is kept."""
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    folder = tracked["folder"]
+    sim = kelman.simulate(kelman.systems.rotation(), 300, rng=np.random.default_rng(0))
+    write_table(folder / "own.csv", numbered("z", sim.z))
+    status, out, err = run(
+        "experiment", "--data", folder / "own.csv", "--order", 2, "--out", folder / "report", "--no-progress"
+    )
+    assert status == 0, err
+    assert err == ""
+    lines = out.strip().splitlines()
+    assert "order 2" in lines[0]
+    assert str(folder / "report" / "report.html") in out
+    assert {p.name for p in (folder / "report").iterdir()} >= {"report.html", "results.json", "01-data-fit.png"}
+    assert json.loads((folder / "report" / "results.json").read_text())["weights"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -147,6 +178,7 @@ def test_simulate_is_seeded_and_fit_reads_it_back(tmp_path: Path) -> None:
         (("experiment", "--inputs", "heat"), "--data"),
         (("experiment", "--data", "series.csv", "--inputs", "heat", "--outputs", "volts"), "line 12"),
         (("experiment", "--out", "series.csv"), "not a folder"),
+        (("bench", "--repository"), "clone"),
     ],
 )  # fmt: skip
 def test_wrong_use_is_one_line_without_a_traceback(

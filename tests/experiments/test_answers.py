@@ -9,7 +9,8 @@ import pytest
 
 from kelman import datasets, excess_risk, simulate, systems
 from kelman.errors import KelmanError
-from kelman.experiments import data_study, to_json, without_seconds
+from kelman.experiments import data_study, to_json, whiteness, without_seconds
+from kelman.experiments._data import worst_output
 from kelman.experiments._scoring import train_network
 from kelman.experiments._testbed import truth
 from kelman.lti import lyapunov, poles
@@ -169,6 +170,17 @@ def test_an_input_that_acts_at_once_is_noticed() -> None:
     record = data_study("direct", z, u, order=2)
     assert record.direct
     assert record.method("network").one_step_rmse < 1.03 * record.method("PEM").one_step_rmse
+
+
+def test_the_least_white_output_is_reported() -> None:
+    """Of several outputs the one whose residuals are least white is shown, with its p-value corrected for the choice."""
+    rng = np.random.default_rng(0)
+    e = rng.standard_normal((400, 3))
+    e[1:, 1] += 0.5 * e[:-1, 1]
+    test = worst_output(e, None)
+    assert test.p_value == pytest.approx(3 * whiteness(e[:, 1]).p_value)
+    assert not test.white
+    assert worst_output(e[:, :1], None).p_value == whiteness(e[:, 0]).p_value
 
 
 def test_too_few_samples_are_refused() -> None:

@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
 import typer
+
+from kelman.errors import KelmanError
 
 SIZES = ((2, 1), (4, 1), (4, 2), (8, 2))
 
@@ -19,12 +24,17 @@ def bench(
     ] = None,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Best of so many runs.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the models and series.")] = 0,
+    repository: Annotated[
+        bool, typer.Option("--repository", help="In a clone: run its benchmarks (quick sizes) instead.")
+    ] = False,
 ) -> None:
     """Time the filter of this installation: many series, one shared model, nothing missing; best of some runs.
 
     The benchmarks of the repository (python -m benchmarks, in a clone) compare with other packages and check the answers
-    first; this command only says what this machine does.
+    first; this command by itself only says what this machine does.
     """
+    if repository:
+        raise typer.Exit(_repository(threads))
     import numpy as np
     from rich.console import Console
     from rich.table import Table
@@ -57,3 +67,13 @@ def bench(
             str(n), str(m), f"{1e3 * times[0]:.2f}", f"{1e3 * times[1]:.2f}", f"{1e9 * times[1] / (series * steps):.0f}"
         )
     Console(soft_wrap=True).print(table)
+
+
+def _repository(threads: int | None) -> int:
+    """Run the benchmarks of the clone in the working folder; return their status."""
+    if not Path("benchmarks", "__main__.py").is_file():
+        raise KelmanError("--repository: no folder benchmarks here; run it at the root of a clone")
+    command = [sys.executable, "-m", "benchmarks", "--quick"]
+    if threads is not None:
+        command += ["--threads", str(threads)]
+    return subprocess.run(command, check=False).returncode

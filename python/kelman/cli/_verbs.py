@@ -138,6 +138,7 @@ def simulate(
         u = u[:steps]
     elif inputs_from is not None:
         raise KelmanError("--inputs-from: the model has no inputs")
+    ssm = _startable(ssm)
     sim = kalman_simulate(ssm, steps, u=u, rng=np.random.default_rng(seed))
     columns: dict[str, Any] = _steps(steps) | numbered("z", sim.z)
     if u is not None:
@@ -156,7 +157,6 @@ def fit(
 ) -> None:
     """Fit a linear model to a series, print its poles, and write it as a model file for the other commands."""
     from kelman.identify import fit as identify
-    from kelman.lti import pole_stats, poles
 
     states = parse_order(order)
     table = read_table(data)
@@ -168,8 +168,6 @@ def fit(
     u = _complete(table, known) if known else None
     result = identify(z, u, n_states=states, method=method)
     print(result.summary())
-    print()
-    print(pole_stats(poles(result.model.A)).summary())
     if out is not None:
         write_model(out, result.model)
         _say(f"model of order {result.model.dims.n} written to {out}")
@@ -273,6 +271,20 @@ def _where_nan(values: Array, otherwise: Array) -> Array:
     import numpy as np
 
     return np.asarray(np.where(np.isnan(values), otherwise, values))
+
+
+def _startable(model: StateSpace) -> StateSpace:
+    """Return the model with a state to start from: where its start is diffuse there is none to draw, so zero."""
+    import numpy as np
+
+    from kelman.lti import stationary_split
+
+    drawn = model.initial in ("x0", "x1") and model.P1_inf is None
+    if drawn or model.A.ndim != 2 or (model.initial != "diffuse" and stationary_split(model.A).Vu.shape[1] == 0):
+        return model
+    _say("the start of the model is diffuse: starting at zero")
+    n = model.dims.n
+    return model.replace(m1=np.zeros(n), P1=np.zeros((n, n)))
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,7 @@ whiteness of the residuals, and whether the network's poles agree with a classic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -249,12 +249,33 @@ def data_study(
         mean_rmse=_rms(data.z[T_train:]),
         poles=data_poles(pem, reading.poles),
         wrong_poles=np.linalg.eigvals(net.rnn.U),
-        whiteness=whiteness(residual[:, 0], None if data.u is None else data.u[T_train:]),
+        whiteness=worst_output(residual, None if data.u is None else data.u[T_train:]),
         k_test=np.arange(T_train + 1, len(z) + 1),
         z_test=z[T_train:, 0],
         one_step=one_step[:, 0] + data.z_mean[0],
         free_run=None if free is None else free[:, 0] + data.z_mean[0],
     )
+
+
+def worst_output(residual: Array, u: Array | None) -> Whiteness:
+    """Test the residuals of every output and return the least white, its p-values corrected for the choice.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (T, m)
+        One-step errors.
+    u : ndarray, shape (T, p), optional
+        Inputs.
+
+    Returns
+    -------
+    Whiteness
+    """
+    tests = [whiteness(column, u) for column in residual.T]
+    worst = min(tests, key=lambda test: min(test.p_value, 1.0 if test.cross_p_value is None else test.cross_p_value))
+    m = len(tests)
+    cross = None if worst.cross_p_value is None else min(1.0, m * worst.cross_p_value)
+    return replace(worst, p_value=min(1.0, m * worst.p_value), cross_p_value=cross)
 
 
 def choose(z: Array, u: Array | None, order: int | None) -> tuple[Fit, bool, tuple[OrderPoint, ...]]:

@@ -250,4 +250,6 @@ def _pole(z: complex) -> str:
 def _pole_list(poles: list[DataPole], word: str) -> str:
     if not poles:
         return f"none is {word}"
-    return f"{', '.join(_pole(p.pole) for p in poles)}; the network agrees within {max(p.distance for p in poles):.1f} standard deviations"
+    worst = max(p.distance for p in poles)
+    agrees = f"agrees within {worst:.1f}" if worst <= 3.0 else f"is up to {worst:.1f} off, in"
+    return f"{', '.join(_pole(p.pole) for p in poles)}; the network {agrees} standard deviations"

@@ -90,7 +90,7 @@ def write_report(experiment: Experiment, out: Path, note: Callable[[str], None] 
 
 def _png(figure: Any) -> bytes:
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None})
     return stream.getvalue()
 
 
