@@ -18,6 +18,7 @@ nox.options.default_venv_backend = "virtualenv"
 ROOT = Path(__file__).parent
 NATIVE_BUILD = ["cmake>=3.21", "ninja", "pybind11>=3.0", "cmeel-eigen>=3.4.1,<4"]
 STUBS = ROOT / "python" / "kelman" / "_core"
+ONE_VARIANT = {"SKBUILD_CMAKE_DEFINE": "KELMAN_ISA_LIST=native"}  # sessions that do not compare variants build one
 STUBGEN = ["pybind11-stubgen==3.0.0", "numpy"]
 
 
@@ -39,7 +40,7 @@ def types(session: nox.Session) -> None:
 def stubs(session: nox.Session) -> None:
     """Compare the committed stubs of the core with fresh ones; `nox -s stubs -- --update` writes them."""
     session.install(*STUBGEN, "ruff==0.17.6")
-    session.install(".", env={"SKBUILD_CMAKE_DEFINE": "KELMAN_ISA_LIST=baseline"})
+    session.install(".", env=ONE_VARIANT)
     fresh = Path(session.create_tmp()) / "stubs"
     session.run("python", "cmake/make_stubs.py", str(fresh))
     if "--update" in session.posargs:
@@ -107,14 +108,14 @@ def tidy(session: nox.Session) -> None:
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation: every reference must resolve, every warning is an error."""
-    session.install(".[app]", "-r", "docs/requirements.txt")
+    session.install(".[app]", "-r", "docs/requirements.txt", env=ONE_VARIANT)
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: `nox -s bench -- K1 --quick`."""
-    session.install(".")
+    session.install(".", env=ONE_VARIANT)
     session.run("python", "-m", "benchmarks", *(session.posargs or ["import", "K1", "--quick"]))
 
 
@@ -134,7 +135,7 @@ def build(session: nox.Session) -> None:
 @nox.session(default=False)
 def acceptance(session: nox.Session) -> None:
     """Run the long statistical checks and write acceptance/*.json; names choose: `nox -s acceptance -- poles`."""
-    session.install(".")
+    session.install(".", env=ONE_VARIANT)
     session.run("python", "-m", "acceptance", *session.posargs)
 
 
