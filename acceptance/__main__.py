@@ -89,7 +89,7 @@ def age(check: Check) -> str:
     text = (
         f"{'passed' if record['pass'] else 'FAILED'} with {len(record['seeds'])} seeds at {str(record['commit'])[:9]}"
     )
-    return f"{text}; {'up to date' if record['digest'] == digest(check) else 'OLDER than the code it covers'}"
+    return f"{text}; {'up to date' if record.get('digest') == digest(check) else 'OLDER than the code it covers'}"
 
 
 def plain(value: Any) -> Any:

@@ -212,3 +212,49 @@ def test_network_in_the_compiled_core() -> None:
     np.testing.assert_allclose(kelman.forward(net, x).y, outputs(net, z, None), atol=1e-13)
     full = kelman.filter(model, z, store="all")
     np.testing.assert_allclose(kelman.forward(net, x).h, full.predicted_mean, atol=1e-12)
+
+
+START = {
+    "x0": {"m0": [1.0, -1.0], "P0": np.eye(2)},
+    "x1": {"m1": [1.0, -1.0], "P1": np.eye(2)},
+    "stationary": {"initial": "stationary"},
+    "auto": {"initial": "auto"},
+    "diffuse": {"initial": "diffuse"},
+}
+
+
+@pytest.mark.parametrize(("start", "lag"), [(s, lag) for s in START for lag in (0, 1) if (s, lag) != ("x0", 1)])
+def test_first_prediction_is_that_of_the_filter(start: str, lag: int) -> None:
+    """Whatever the start, offsets and inputs included, the first output of the aligned network is the filter's first prediction."""
+    rng = np.random.default_rng(5)
+    make = kelman.StateSpace.from_shifted if lag else kelman.StateSpace
+    model = make(BED_A, [[1.0, 0.0]], np.eye(2), [[1.0]], B=[[1.0], [0.5]], b=[0.3, -0.2], c=[2.0], **START[start])
+    u, z = rng.normal(size=(40, 1)), rng.normal(size=(40, 1))
+    first = kelman.filter(model, z, u, store="all").predicted_mean[0]
+    net = kelman.to_elman(model, u1=u[0] if start in ("x1", "diffuse") else None)
+    assert outputs(net, z, u)[0] == pytest.approx(model.H @ first + model.c, abs=1e-12)
+
+
+def test_drifting_walk_starts_where_the_filter_does() -> None:
+    """With a diffuse mode and a drift, "auto" starts the walk at zero, and so does the network."""
+    model = kelman.StateSpace([[1.0, 0.0], [0.0, 0.5]], [[1.0, 1.0]], np.eye(2), [[1.0]], b=[0.3, 1.0])
+    first = kelman.filter(model, np.zeros((5, 1)), store="all").predicted_mean[0]
+    np.testing.assert_allclose(kelman.to_elman(model).h0, first, atol=1e-12)
+
+
+def test_split_is_recognised_in_any_order_of_the_units() -> None:
+    """A shuffled split folds back exactly; one weight off, and it is no split any more."""
+    rng = np.random.default_rng(6)
+    model = random_model(rng, 0.9)
+    gains = kelman.lti.dare(model.A, model.H, model.Q, model.R, model.S)
+    net = kelman.to_elman(model, "aligned", "relu")
+    at = rng.permutation(net.dims.hidden)
+    shuffled = net.replace(U=net.U[np.ix_(at, at)], W=net.W[at], b=net.b[at], V=net.V[:, at], h0=net.h0[at])
+    back = kelman.to_state_space(shuffled, Sigma=gains.Sigma)
+    _, distance = kelman.lti.match_poles(kelman.lti.poles(model.A), np.linalg.eigvals(back.A))
+    assert distance.max() < 1e-12
+    assert kelman.excess_risk(back, model, u="white" if model.dims.p else None) < 1e-12
+    broken = net.U.copy()
+    broken[0, 0] += 1e-6
+    with pytest.raises(kelman.errors.KelmanError, match="no exact split"):
+        kelman.to_state_space(net.replace(U=broken), Sigma=gains.Sigma)

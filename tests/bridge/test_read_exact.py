@@ -111,3 +111,12 @@ def test_sets_of_series_are_read_together() -> None:
     assert 5500 < stacked.n_samples < 6000
     assert 7500 < ragged.n_samples < 8000
     np.testing.assert_allclose(stacked.poles, ragged.poles, atol=1e-12)
+
+
+def test_single_precision_is_judged_by_its_own_rounding() -> None:
+    """Spare units of a float32 network are left out too, and its poles come back to its precision."""
+    rng = np.random.default_rng(7)
+    net = padded(kelman.to_elman(bed()), rng).astype(np.float32)
+    d = kelman.read_dynamics(net)
+    assert d.order == 2
+    np.testing.assert_allclose(np.abs(d.poles), 0.95, atol=1e-5)

@@ -56,7 +56,8 @@ class Dynamics:
     model : StateSpace
         The model, in innovation form (Q = K Sigma K', S = K Sigma, R = Sigma).
     method : str
-        How it was read: "weights", "behaviour", "jacobian" or "average_jacobian".
+        How it was read: "weights", "behaviour", "jacobian" or "average_jacobian". For the Jacobians A is that of the free-running
+        map (the network fed with its own prediction) and F that of the driven one; most papers mix the two.
     distance : float
         Excess risk between the network's (linear) prediction and that of ``model``: what the reduction changed.
     linear_r2 : float

@@ -82,8 +82,11 @@ class Choice:
     criterion: dict[int, float]
 
 
-def choose(reading: Reading, metric: Metric, order: int | str, has_data: bool) -> Choice:
-    """Order by the data, by the minimal realisation, by the largest gap, or as given; and the projection onto it."""
+def choose(reading: Reading, metric: Metric, order: int | str, has_data: bool, single: bool = False) -> Choice:
+    """Order by the data, by the minimal realisation, by the largest gap, or as given; and the projection onto it.
+
+    ``single``: the weights have the rounding of float32.
+    """
     goal, exact, m, q = reading.theta, reading.exact, metric.moments.m, metric.moments.q
     hankel = weighted_hankel(goal, metric)
     largest = exact.n if exact is not None else min(20, len(hankel[0]))
@@ -96,7 +99,7 @@ def choose(reading: Reading, metric: Metric, order: int | str, has_data: bool) -
         fit, cost = gauss_newton(fits[best][0], goal, metric)
         return Choice(fit, cost, shown, criterion)
     if order == "auto" and exact is not None:
-        F, KG, H = minimal(exact.F, np.hstack([exact.K, exact.G]), exact.H)
+        F, KG, H = minimal(exact.F, np.hstack([exact.K, exact.G]), exact.H, 1e-5 if single else 1e-10)
         if len(F) == exact.n:
             return Choice(None, 0.0, shown, {})
         if not len(F):

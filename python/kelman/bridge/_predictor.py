@@ -178,7 +178,7 @@ def matrix(model: StateSpace, name: str, *shape: int) -> FloatArray:
 
 
 def start_mean(model: StateSpace) -> tuple[FloatArray, bool]:
-    """Mean of x_1 without the part B u_1, and whether that part is to be added (False for an explicit x_1).
+    """Mean of x_1 without the part B u_1, and whether that part is to be added (not to an explicit or diffuse x_1).
 
     Explicit x_0 gives A m0 + b; explicit x_1 gives m1; the others the stationary mean on the stable modes of A and 0 on the rest.
     """
@@ -195,7 +195,7 @@ def start_mean(model: StateSpace) -> tuple[FloatArray, bool]:
 
         split = stationary_split(A)
         mean = split.Vs @ np.linalg.solve(np.eye(len(split.As)) - split.As, split.Ls @ b)
-    return mean, not lagged
+    return mean, not lagged and model.initial != "diffuse"
 
 
 def predictor_of_model(model: StateSpace, who: str = "model") -> tuple[LinearPredictor, FloatArray]:

@@ -156,11 +156,12 @@ def _settled(
 ) -> tuple[Reading, FloatArray, Metric, Choice]:
     """Responses and order over a window that holds the memory of the system found, but not that of idle modes."""
     window, q = lags, source.layout.m + source.layout.p
+    single = isinstance(source.net, Elman) and source.net.dtype == np.float32
     while True:
         reading = responses_of(source, data, probe, window)
         scale = _innovation(Sigma, reading.moments, reading)
         metric = metric_of(reading.moments, scale, reading.direct)
-        choice = choose(reading, metric, order, data is not None)
+        choice = choose(reading, metric, order, data is not None, single)
         have = reading.moments.lags
         found = realisation_of(reading.exact) if choice.fit is None and reading.exact is not None else choice.fit
         assert found is not None

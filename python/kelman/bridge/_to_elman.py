@@ -56,7 +56,7 @@ def to_elman(
         For "tanh" and "sigmoid" only: the hidden layer holds tanh(gain x) (or its affine image), so U is kept, W is scaled by
         ``gain`` and V by 1 / ``gain``. tanh is cubic beside its straight line, so the excess risk falls like gain**4.
     u1 : array_like, shape (p,) or (N, p), optional
-        The first input. Needed only for a model with inputs (``input_lag`` 0) that gives x_1 itself (m1, P1): there the
+        The first input. Needed only for a model with inputs (``input_lag`` 0) that gives x_1 itself (m1, P1, or diffuse): there the
         filter does not apply B u_1, which the network always does, so ``h0`` has to take it back. None means zero.
 
     Returns
