@@ -150,7 +150,13 @@ def converted(array: Array, dtype: Dtype) -> Array:
     """Return `array` in `dtype`, C-contiguous, keeping axes of stride 0 as they are."""
     if array.dtype == dtype:
         return array
-    return np.broadcast_to(np.ascontiguousarray(collapsed(array), dtype=dtype), array.shape)
+    return np.broadcast_to(contiguous(collapsed(array), dtype), array.shape)
+
+
+def contiguous(array: Array, dtype: Dtype) -> Array:
+    """Return `array` in `dtype`, C-contiguous; what float32 cannot hold becomes infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=dtype)
 
 
 def collapsed(array: Array) -> Array:

@@ -215,3 +215,24 @@ def test_what_a_stepper_gave_does_not_change_later() -> None:
     step(z[:, 1])
     for each, copy in zip(kept, copies, strict=True):
         np.testing.assert_array_equal(each, copy)
+
+
+def test_what_float32_cannot_hold_is_refused() -> None:
+    """Numbers beyond float32 given to a float32 model: the argument is named, as an infinity is."""
+    m = model(p=1).astype("f4")
+    step = kelman.Stepper(m)
+    with pytest.raises(KelmanError, match="z: infinite value"):
+        step([1e300, 0.0], [0.0])
+    with pytest.raises(KelmanError, match="u: every entry must be finite"):
+        step([0.0, 0.0], [1e300])
+    with pytest.raises(KelmanError, match="R: every entry must be finite"):
+        step([0.0, 0.0], [0.0], R=1e300 * np.eye(2))
+    with pytest.raises(KelmanError, match="u: every entry must be finite"):
+        kelman.loglik(m, data().astype("f4"), 1e300 * inputs())
+
+
+def test_a_stepper_is_no_value() -> None:
+    """It can be neither copied nor pickled; its state can."""
+    step = kelman.Stepper(model())
+    with pytest.raises(TypeError, match=r"pickle its \.state"):
+        pickle.dumps(step)

@@ -236,6 +236,12 @@ def test_astype_converts_every_array() -> None:
             held.astype(wrong)
 
 
+def test_what_float32_cannot_hold_is_refused() -> None:
+    """1e300 has no float32: the array is named."""
+    with pytest.raises(KelmanError, match=r"Q: every entry must be finite, got inf .* what float32 makes of it"):
+        model(Q=1e300 * I2).astype("f4")
+
+
 def test_window_cuts_the_time_axes() -> None:
     """The steps from first up to stop, of whatever varies; a constant model is its own window."""
     held = model(Q=np.arange(1.0, 6.0)[:, None, None] * I2, b=np.ones((1, 1, 2)))

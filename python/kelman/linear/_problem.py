@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arrays import common_dtype, laid_out, one_of, require_no_infinity
+from .._arrays import common_dtype, contiguous, laid_out, one_of, require_no_infinity
 from ..errors import KelmanError, ModelTypeError
 from ..models import StateSpace
 from ._series import Series, read_u, read_z
@@ -132,7 +132,7 @@ def pose(
         state = require_state(start, model, N)
         begin = resume(state, dtype)
         if model.input_lag == 1 and state._last_u is not None:
-            u_before = np.ascontiguousarray(state._last_u, dtype=dtype)
+            u_before = contiguous(state._last_u, dtype)
     scanned = series.z.size <= _SCAN_LIMIT
     if scanned:
         require_no_infinity(series.z if series.batched else series.z[0], "z")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arrays import collapsed
+from .._arrays import collapsed, contiguous
 from ..errors import KelmanError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def resume(state: FilterState, dtype: Dtype) -> Start:
     """Return the start that goes on from a state."""
 
     def cast(array: Array) -> Array:
-        return np.ascontiguousarray(array, dtype=dtype)
+        return contiguous(array, dtype)
 
     return Start(
         1,
@@ -94,7 +94,7 @@ def _moments(model: StateSpace, dtype: Dtype) -> tuple[Array, Array, Array, Arra
     if key not in model._cache:
         kept: Any = _given(model) if model.initial in ("x0", "x1") else _worked_out(model)
         mean, cov, inf, rank = kept
-        parts = tuple(np.ascontiguousarray(part, dtype=dtype) for part in (mean, cov, inf))
+        parts = tuple(contiguous(part, dtype) for part in (mean, cov, inf))
         for part in (*parts, rank):
             part.flags.writeable = False
         model._cache[key] = (*parts, rank)

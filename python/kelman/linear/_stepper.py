@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _registry
-from .._arrays import as_count, as_floats, one_of, require_finite, require_no_infinity
+from .._arrays import as_count, as_floats, contiguous, one_of, require_finite, require_no_infinity
 from ..config import thread_count
 from ..errors import KelmanError
 from ..models._meaning import COVARIANCES, SYSTEM, covariance, joint_noise
@@ -221,6 +221,9 @@ class Stepper:
         count = f"{self._N} series" if self._batched else "one series"
         return f"Stepper({count}, {self._model.dims.n} states, after {self._steps} steps)"
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a Stepper is no value: copy or pickle its .state, and begin another Stepper with start=")
+
     def _shown(self, array: Array | None, name: str) -> Array:
         if array is None:
             raise KelmanError(f"{name}: no step has been taken yet")
@@ -242,7 +245,7 @@ class Stepper:
         if array.shape != wanted and not (length == 1 and array.shape == wanted[:-1]):
             also = f" or {wanted[:-1]}" if length == 1 else ""
             raise KelmanError(f"{name}: expected shape {wanted}{also}, one step at a time, got {array.shape}")
-        return np.ascontiguousarray(array, dtype=self._model.dtype).reshape(self._N, length)
+        return contiguous(array, self._model.dtype).reshape(self._N, length)
 
     def _inputs(self, u: Any) -> Array | None:
         if self._p == 0:
@@ -257,7 +260,7 @@ class Stepper:
             shared = as_floats(u, "u")
             if shared.shape != (self._p,):
                 raise KelmanError(f"u: expected shape {(self._N, self._p)} or {(self._p,)}, got {shared.shape}")
-            inputs = np.broadcast_to(shared.astype(self._model.dtype), (self._N, self._p))
+            inputs = np.broadcast_to(contiguous(shared, self._model.dtype), (self._N, self._p))
         require_finite(inputs, "u", "; inputs are known exactly, so none can be missing")
         return np.ascontiguousarray(inputs)
 
@@ -296,7 +299,8 @@ class Stepper:
             require_finite(array, name)
             if name in COVARIANCES:
                 array = covariance(name, array)
-            array = np.ascontiguousarray(array, dtype=self._model.dtype)
+            array = contiguous(array, self._model.dtype)
+            require_finite(array, name)
             array = array[None, None] if array.shape == inner else array[:, None]
             changed[name] = np.broadcast_to(array, (self._N, 1, *inner))
         S, Q, R = changed["S"], changed["Q"], changed["R"]
@@ -312,5 +316,5 @@ class Stepper:
         else:
             start = resume(self._state, dtype)
             last = self._state._last_u
-            u_before = None if last is None else np.ascontiguousarray(last, dtype=dtype)
+            u_before = None if last is None else contiguous(last, dtype)
         return assemble(z, None, fields, u, u_before, model.input_lag, start, self._diffuse_constant)

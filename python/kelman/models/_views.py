@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 
-from .._arrays import FLOAT32, FLOAT64, as_count
+from .._arrays import FLOAT32, FLOAT64, as_count, require_finite
 from ..errors import KelmanError
 from ._meaning import START, SYSTEM, Dims, measure
 from ._rearrange import Fields, of_series, of_steps
@@ -84,6 +84,9 @@ class Views:
         known = self._cache.get(("astype", wanted))
         if known is None:
             known = self._trusted(self._fields(), wanted, self.initial, self.input_lag)
+            for name, array in known._fields().items():
+                if array is not None:
+                    require_finite(array, name, f", which is what {wanted} makes of it")
             self._cache["astype", wanted] = known
         return cast("Self", known)
 
