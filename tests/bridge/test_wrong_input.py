@@ -19,6 +19,7 @@ NET = kelman.to_elman(bed())
 TANH = kelman.to_elman(bed(), hidden="tanh")
 DRIVEN = bed().replace(B=[[1.0], [0.5]])
 DRIVEN_NET = kelman.to_elman(DRIVEN)
+PAIR = kelman.to_elman(kelman.StateSpace(bed().A, np.eye(2), bed().Q, np.eye(2)))
 STATES = kelman.to_elman(bed(), "filtered")
 VARYING = kelman.StateSpace(np.stack([bed().A] * 3), bed().H, bed().Q, bed().R)
 BLANK = kelman.Elman(np.eye(2), np.ones((2, 3)), None, np.ones((1, 2)), None, "identity")
@@ -91,6 +92,11 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "read_dynamics: order no number": (lambda: kelman.read_dynamics(NET, order=1.5), "order: expected"),
     "read_dynamics: u without z": (lambda: kelman.read_dynamics(NET, u=Z), "z: expected measurements beside u"),
     "read_dynamics: short": (lambda: kelman.read_dynamics(NET, z=Z[:5]), "z: expected at least 16 steps"),
+    "read_dynamics: constant": (lambda: kelman.read_dynamics(NET, z=np.ones(100)), "z: component 0 is constant"),
+    "read_dynamics: dependent": (
+        lambda: kelman.read_dynamics(PAIR, z=np.hstack([Z, 2 * Z])),
+        "z: its components are linearly",
+    ),
     "read_dynamics: NaN": (lambda: kelman.read_dynamics(NET, z=HOLED), "z: every entry must be finite"),
     "read_dynamics: width of x": (lambda: kelman.read_dynamics(NET, np.zeros((50, 3))), "x: expected 1 columns"),
     "read_dynamics: tanh without data": (lambda: kelman.read_dynamics(TANH), "z: a behavioural read-out needs data"),

@@ -129,11 +129,25 @@ def window_of(theta_of: Callable[[int], FloatArray], q: int, data: Data, cap: in
     return int(np.clip(enough[0] if len(enough) else limit, min(20, limit), limit))
 
 
+def require_lively(zs: list[FloatArray]) -> None:
+    """Raise where a component of z is constant, or the same as a combination of the others: nothing can be weighed by it."""
+    z = np.concatenate(zs)
+    spread = z.std(axis=0)
+    still = np.flatnonzero(spread <= 1e-13 * np.abs(z).max(axis=0))
+    if len(still):
+        raise KelmanError(f"z: component {still[0]} is constant, so its dynamics cannot be read; leave it out")
+    values = np.linalg.eigvalsh(np.atleast_2d(np.corrcoef(z, rowvar=False)))
+    if values[0] <= 1e-12:
+        raise KelmanError("z: its components are linearly dependent; leave out those that the others determine")
+
+
 def checked_lags(lags: Any, data: Data) -> int | None:
     """A window that the user asked for, and records long enough for any."""
     longest = max(len(z) for z in data[0]) if data else None
-    if longest is not None and longest < 16:
-        raise KelmanError(f"z: expected at least 16 steps in the longest series, got {longest}")
+    if data and longest is not None:
+        if longest < 16:
+            raise KelmanError(f"z: expected at least 16 steps in the longest series, got {longest}")
+        require_lively(data[0])
     if lags is None:
         return None
     count = as_count(lags, "lags")
