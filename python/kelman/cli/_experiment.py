@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kelman.cli._tables import read_table
+from kelman.cli._threads import one_blas_thread
 from kelman.errors import KelmanError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def experiment(
 
     source = load_data(data, inputs, outputs) if data is not None else builtin_data()
     console = Console(stderr=True)
-    with Bars(console, show=progress and console.is_terminal) as bars:
+    with one_blas_thread(), Bars(console, show=progress and console.is_terminal) as bars:
         result = run(source, own=own, order=states, seed=seed, quick=quick, progress=bars)
         bars.start("report", "Report", 3 if own else 13)
         page = write_report(result, out, lambda name: bars.step("report", name))

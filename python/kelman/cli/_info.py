@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 EXTRAS = {
-    "app": ("typer", "rich", "matplotlib", "jinja2", "pandas", "pyarrow"),
+    "app": ("typer", "rich", "matplotlib", "jinja2", "pandas", "pyarrow", "threadpoolctl"),
     "torch": ("torch",),
 }
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kelman.cli._threads import one_blas_thread
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,7 +53,10 @@ def _run(models: int, seed: int, by_kind: bool, console: Console, progress: bool
 
     from kelman.experiments.validate import validate as compare
 
-    with Progress(console=console, disable=not (progress and console.is_terminal), transient=True) as bar:
+    with (
+        one_blas_thread(),
+        Progress(console=console, disable=not (progress and console.is_terminal), transient=True) as bar,
+    ):
         task = bar.add_task("models", total=None)
 
         def tell(kind: str, done: int, total: int) -> None:
