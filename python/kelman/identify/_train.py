@@ -100,8 +100,9 @@ def train(
         "given": the network's own weights. "auto": given for a network; for sizes random where the hidden activation is
         linear, subspace where it is curved.
     starts : int, optional
-        Number of starts. All get a few iterations, the best goes on. Default: 4 for random ones by Levenberg-Marquardt,
-        else 1.
+        Number of starts. All get a few iterations on part of the data, the best goes on. Default: 4 for random ones by
+        Levenberg-Marquardt; 2 for the subspace start of a curved network (the second is free of the prior and shows
+        whether the data are curved, judged by BIC); else 1.
     rng : int, Generator or None
         Seed or generator of the random numbers (0: the same result every time; None: fresh ones).
     mask, lengths
@@ -116,9 +117,10 @@ def train(
         show a constant (more than two standard errors from zero in a linear regression), since each one learnt in vain
         costs accuracy.
     shrinkage : float or "auto"
-        Strength of a Gaussian prior that holds every weight to its start; 1 gives it the root mean square of its array
-        as standard deviation, 0 is plain least squares. "auto": 1 for a curved network from a subspace start (directions
-        that the data do not speak of stay linear), else 0.
+        Strength of a Gaussian prior that holds every weight to its start: 1 gives it the root mean square of its array as
+        standard deviation, 0 is plain least squares. "auto": only for a curved network from a subspace start, where
+        Levenberg-Marquardt lets the data choose the strength (MacKay's evidence; L-BFGS and Adam use 1), so that what the
+        data do not speak of stays linear.
     whiten : bool
         Whether several linear outputs are weighted by the inverse covariance of their residuals (maximum likelihood for
         Gaussian errors), brought up to date as training goes on. Otherwise each counts by its own variance.
@@ -235,18 +237,20 @@ def _settings(
         raise KelmanError(f'shrinkage: expected a number >= 0 or "auto", got {shrinkage!r:.60}')
     if not 0 < float(max_radius) <= 1:
         raise KelmanError(f"max_radius: expected a number in (0, 1], got {max_radius!r}")
-    count = 4 if starts is None and method == "lm" and start == "random" else 1 if starts is None else starts
+    curved_start = start == "subspace" and template.hidden != "identity"
+    adaptive = curved_start and shrinkage == "auto" and method == "lm"
+    if starts is None:
+        starts = 4 if method == "lm" and start == "random" else 2 if adaptive else 1
     worth = float((counted(problem) > 0).sum())
     return Settings(
         method=method,
         start=start,
-        starts=as_count(count, "starts"),
+        starts=as_count(starts, "starts"),
         warmup=skipped,
         learn_h0=bool(learn_h0),
         offsets=None if offsets == "auto" else bool(offsets),
-        shrinkage=float(start == "subspace" and template.hidden != "identity")
-        if shrinkage == "auto"
-        else float(shrinkage),
+        shrinkage=float(curved_start) if shrinkage == "auto" else float(shrinkage),
+        adaptive=adaptive,
         max_iterations=None if max_iterations is None else as_count(max_iterations, "max_iterations"),
         tolerance=_positive(tolerance, "tolerance") if tolerance is not None else min(1e-6, 1e-2 / worth),
         max_radius=float(max_radius),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._train_objective import Journal, Objective
 
 SINGULAR = 1e-9  # directions of JtJ (scaled to unit diagonal) below this are the freedom of basis
+ADAPT = 3  # iterations between two choices of the prior's strength
 
 
 def attainable(JtJ: Array, Jtr: Array) -> float:
@@ -34,7 +35,8 @@ def levenberg_marquardt(
     objective: Objective, theta: Array, journal: Journal, *, phase: str, max_iterations: int, tolerance: float
 ) -> tuple[Array, bool, str]:
     """Weights, whether converged, and a word why it ended. The best weights also stay in the objective."""
-    loss, JtJ, Jtr = objective.normal_equations(theta)
+    data = objective.normal_equations(theta)
+    loss, JtJ, Jtr = objective.penalised(theta, data)
     if not np.isfinite(loss):
         return theta, False, "the network overflows at the start"
     objective.keep(theta, loss)
@@ -50,7 +52,8 @@ def levenberg_marquardt(
             trial = theta + step
             predicted = float(-(2 * Jtr @ step + step @ JtJ @ step))
             refused = not objective.is_stable(trial)
-            new = (np.inf, JtJ, Jtr) if refused else objective.normal_equations(trial)
+            new_data = (np.inf, JtJ, Jtr) if refused else objective.normal_equations(trial)
+            new = objective.penalised(trial, new_data)
             gain = (loss - new[0]) / predicted if np.isfinite(new[0]) and predicted > 0 else -1.0
             if gain > 1e-4:
                 break
@@ -60,8 +63,11 @@ def levenberg_marquardt(
             if journal.out_of_time():
                 return theta, False, f"max_seconds={journal.max_seconds:g} were used up"
         small = small + 1 if loss - new[0] <= tolerance * loss else 0
-        theta, (loss, JtJ, Jtr) = trial, new
+        theta, data, (loss, JtJ, Jtr) = trial, new_data, new
         objective.keep(theta, loss)
+        if iteration % ADAPT == ADAPT - 1:
+            objective.adapt(theta, data)
+            loss, JtJ, Jtr = objective.penalised(theta, data)
         scale = np.maximum(scale, np.diag(JtJ))
         damping, growth = max(damping * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-14), 2.0
         if small >= 5:

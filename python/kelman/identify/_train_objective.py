@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..rnn._parameters import names_of, pack, unpack
+from ..rnn._problem import counted
+from ._train_prior import Prior
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -89,8 +91,8 @@ class Journal:
 class Objective:
     """Loss, gradient and normal equations at a vector of weights; remembers the best vector it was told of.
 
-    Where `frozen` is True the vector is not moved: gradients are zero there. `prior` holds weights and centre of a
-    quadratic penalty that is part of the loss.
+    Where `frozen` is True the vector is not moved: gradients are zero there. `prior` is a
+    quadratic penalty that is part of the loss and of the gradient, and of the normal equations by `penalised`.
     """
 
     template: Elman
@@ -101,7 +103,7 @@ class Objective:
     max_radius: float
     number: int = 0
     frozen: Array | None = None
-    prior: tuple[Array, Array] | None = None
+    prior: Prior | None = None
     best: Array | None = None
     best_loss: float = np.inf
 
@@ -130,13 +132,19 @@ class Objective:
         """The template with these weights."""
         return unpack(self.template, theta, learn_h0=self.learn_h0)
 
-    def hold(self, strength: float) -> None:
-        """Hold the weights to the start by a Gaussian prior whose deviation is the root mean square of their array."""
-        at = self.weights(self.start())
-        size = {name: float(np.sqrt(np.mean(value**2))) for name, value in at.items()}
-        size |= {"b": size["W"], "c": 1.0, "D": 1.0, "h0": 1.0}
-        deviation = np.concatenate([np.full(value.size, max(size[name], 1e-3)) for name, value in at.items()])
-        self.prior = (strength / deviation**2, self.start())
+    def hold(self, strength: float, noise: float, *, adaptive: bool) -> None:
+        """Hold the weights to the start by a Gaussian prior."""
+        self.prior = Prior.around(self.weights(self.start()), strength, noise, adaptive=adaptive)
+
+    def penalised(self, theta: Array, data: tuple[float, Array, Array]) -> tuple[float, Array, Array]:
+        """Normal equations of the data with the prior's part."""
+        return data if self.prior is None else self.prior.add_normal(theta, *data)
+
+    def adapt(self, theta: Array, data: tuple[float, Array, Array]) -> None:
+        """Let the data choose the strength of an adaptive prior; the loss of the best weights changes with it."""
+        if self.prior is not None and self.prior.adaptive:
+            self.prior.adapt(theta, data[1], data[0], float((counted(self.problem) > 0).sum()))
+            self.best, self.best_loss = theta.copy(), self.penalised(theta, data)[0]
 
     def radius(self, theta: Array) -> float:
         """Spectral radius of U."""
@@ -152,14 +160,9 @@ class Objective:
         return bool(np.isfinite(theta).all()) and (not self.is_guarded() or self.radius(theta) <= self.max_radius)
 
     def normal_equations(self, theta: Array) -> tuple[float, Array, Array]:
-        """Loss, JtJ and Jtr; the loss is infinite where the network overflows."""
+        """Loss, JtJ and Jtr of the data alone; the loss is infinite where the network overflows."""
         loss, _, JtJ, Jtr = self.backend.gauss_newton_raw(self.at(theta), self.threads, learn_h0=self.learn_h0)
         finite = np.isfinite(loss) and np.isfinite(JtJ).all() and np.isfinite(Jtr).all()
-        if self.prior is not None and finite:
-            weight, away = self.prior[0], theta - self.prior[1]
-            loss += float(weight @ away**2)
-            JtJ[np.diag_indices(len(theta))] += weight
-            Jtr += weight * away
         if self.frozen is not None:
             JtJ[self.frozen], JtJ[:, self.frozen], Jtr[self.frozen] = 0, 0, 0
             JtJ[self.frozen, self.frozen] = 1
@@ -173,9 +176,7 @@ class Objective:
             gradients["h0"] = gradients["h0"].sum(axis=0)
         flat = np.concatenate([np.ravel(gradients[name]) for name in names_of(self.template, self.learn_h0)])
         if self.prior is not None:
-            weight, away = self.prior[0], theta - self.prior[1]
-            loss += float(weight @ away**2)
-            flat += 2 * weight * away
+            loss, flat = self.prior.add(theta, loss, flat)
         if self.frozen is not None:
             flat[self.frozen] = 0
         return (float(loss), flat) if np.isfinite(loss) and np.isfinite(flat).all() else (np.inf, np.zeros_like(flat))

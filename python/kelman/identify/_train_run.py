@@ -15,9 +15,10 @@ from ._train_adam import AdamOptions, adam
 from ._train_lbfgs import lbfgs
 from ._train_lm import levenberg_marquardt
 from ._train_objective import Journal, Objective, StopTraining
+from ._train_prior import WEAKEST
 from ._train_result import Failure, TrainResult
 from ._train_scaling import Scaling, residual_factor
-from ._train_starts import fitted_readout, linear_start, offset_evidence, random_start
+from ._train_starts import FREE_GAIN, fitted_readout, linear_start, offset_evidence, random_start
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -29,6 +30,9 @@ TRIAL_ITERATIONS = 12
 
 TRIAL_STEPS = 100
 """Targets per weight that the starts are raced on; the best goes on with all."""
+
+CURVED = 3
+"""How many times more iterations and targets the race has where a linear start is raced against a free one."""
 
 REWEIGHTINGS = 3
 """How often the weighting of several outputs is brought up to date at most."""
@@ -51,6 +55,7 @@ class Settings:
     learn_h0: bool
     offsets: bool | None
     shrinkage: float
+    adaptive: bool
     whiten: bool
     max_iterations: int | None
     tolerance: float
@@ -100,13 +105,14 @@ class Trainer:
 
     # -- the starts
 
-    def _objective(self, rnn: Elman) -> Objective:
+    def _objective(self, rnn: Elman, *, strength: float | None = None) -> Objective:
         s = self.settings
+        strength = s.shrinkage if strength is None else strength
         objective = Objective(
             rnn, self.problem, self.backend, self.threads, s.learn_h0, s.max_radius, frozen=self.frozen
         )
-        if s.shrinkage > 0:
-            objective.hold(s.shrinkage * self._noise(objective))
+        if strength > 0:
+            objective.hold(strength, self._noise(objective), adaptive=s.adaptive and strength > WEAKEST)
         return objective
 
     def _noise(self, objective: Objective) -> float:
@@ -114,16 +120,16 @@ class Trainer:
         loss = objective.gradient(objective.start())[0]
         return (loss if np.isfinite(loss) else 1.0) / float((counted(self.problem) > 0).sum())
 
-    def _begin(self, k: int) -> Elman:
-        """The k-th start; with several of a kind, the first is plain and the others vary."""
-        kind = self.settings.start
-        if kind == "subspace" and k == 0:
-            start = linear_start(self.template, self.problem, self.rng)
+    def _begin(self, k: int) -> Objective:
+        """The k-th start: of the wanted kind first, then (to see whether the data are curved) a free one, then random ones."""
+        kind, s = self.settings.start, self.settings
+        if kind == "subspace" and (k == 0 or (k == 1 and s.adaptive)):
+            start = linear_start(self.template, self.problem, self.rng, FREE_GAIN if k else None)
             if start is not None:
-                return start
+                return self._objective(start, strength=WEAKEST if k else None)
         if kind == "given" and k == 0:
-            return self.template
-        return self._random()
+            return self._objective(self.template)
+        return self._objective(self._random(), strength=0.0 if kind == "subspace" else None)
 
     def _random(self) -> Elman:
         """A random start whose readout fits the first part of the data."""
@@ -135,12 +141,13 @@ class Trainer:
 
     def _race(self) -> list[Objective]:
         """Every start after a few iterations, best first; one start alone goes straight on."""
+        longer = CURVED if self.settings.adaptive else 1
         for k in range(self.settings.starts):
             self.journal.start = k
-            objective = self._objective(self._begin(k))
+            objective = self._begin(k)
             objective.number = k
             if self.settings.starts > 1:
-                objective.problem = _shortened(self.problem, TRIAL_STEPS * objective.start().size)
+                objective.problem = _shortened(self.problem, longer * TRIAL_STEPS * objective.start().size)
             self.seen.append(objective)
             first = objective.gradient(objective.start())[0]
             if not np.isfinite(first) or not objective.is_stable(objective.start()):
@@ -149,7 +156,16 @@ class Trainer:
             objective.keep(objective.start(), first)
             if self.settings.starts > 1:
                 self._optimise(objective, "trial")
-        return sorted((o for o in self.seen if o.best is not None), key=lambda o: o.best_loss)
+        return sorted((o for o in self.seen if o.best is not None), key=self._score)
+
+    def _score(self, objective: Objective) -> float:
+        """Loss after the race; where starts differ in freedom, with what its weights are worth (BIC)."""
+        if not self.settings.adaptive:
+            return objective.best_loss
+        loss, JtJ, _ = objective.normal_equations(cast("Array", objective.best))
+        count = float((counted(objective.problem) > 0).sum())
+        known = len(JtJ) if objective.prior is None else objective.prior.known(JtJ, loss, count)
+        return float(loss * (1 + known * np.log(count) / count))
 
     # -- the optimisers
 
@@ -157,7 +173,9 @@ class Trainer:
         s = self.settings
         theta = objective.start() if objective.best is None else objective.best
         iterations = (
-            TRIAL_ITERATIONS if phase == "trial" else s.max_iterations or {"lm": 100, "lbfgs": 500}.get(s.method, 0)
+            TRIAL_ITERATIONS * (CURVED if s.adaptive else 1)
+            if phase == "trial"
+            else s.max_iterations or {"lm": 100, "lbfgs": 500}.get(s.method, 0)
         )
         if s.method == "lm":
             _, done, word = levenberg_marquardt(
@@ -175,6 +193,8 @@ class Trainer:
     def _polish(self, objective: Objective) -> bool:
         """Bring one start to the end, with a longer warm-up if its network remembers longer; False if it failed."""
         self.journal.start = objective.number
+        if objective.prior is not None:
+            objective.prior.adaptive = self.settings.adaptive
         self._move_to(objective, self.problem)
         self.polished.append(objective)
         self.converged, self.message = self._optimise(objective, self.settings.method)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 GAIN: dict[str, float] = {"relu": 1.0, "leaky_relu": 1.0}
 """Standard deviation of the pre-activations after a subspace start, where it is not 0.05."""
 
+FREE_GAIN = 0.3
+"""The same for the start that is to find out whether the data are curved."""
+
 OPERATING_POINT: dict[str, float] = {"relu": 4.0, "leaky_relu": 4.0, "softplus": 1.0}
 """Pre-activation around which the network starts, where it is not 0."""
 
@@ -60,7 +63,7 @@ def fitted_readout(rnn: Elman, problem: Problem, h: Array) -> Elman:
     return rnn.replace(V=V) if np.isfinite(V).all() else rnn
 
 
-def linear_start(like: Elman, problem: Problem, rng: np.random.Generator) -> Elman | None:
+def linear_start(like: Elman, problem: Problem, rng: np.random.Generator, gain: float | None = None) -> Elman | None:
     """The network nearest to a linear model of the data: a regression on the past, realised with the network's size.
 
     None where there are too few data for the regression.
@@ -83,7 +86,7 @@ def linear_start(like: Elman, problem: Problem, rng: np.random.Generator) -> Elm
         W = np.vstack([W, 0.3 * rng.normal(size=(spare, i))])
         V = np.hstack([V, 1e-3 * rng.normal(size=(o, spare))])
     linear = like.replace(U=U, W=W, b=np.zeros(n), V=V, c=np.zeros(o), hidden="identity", output="identity")
-    return _at_operating_point(_unit_states(linear), like.hidden)
+    return _at_operating_point(_unit_states(linear), like.hidden, gain)
 
 
 def _lags(problem: Problem, n: int) -> int:
@@ -158,14 +161,14 @@ def _unit_states(linear: Elman) -> Elman:
     return linear.replace(U=U * size / size[:, None], W=W / size[:, None], V=linear.V * size)
 
 
-def _at_operating_point(linear: Elman, word: Activation) -> Elman:
+def _at_operating_point(linear: Elman, word: Activation, gain: float | None) -> Elman:
     """The linear network imitated by one with another activation."""
     if word == "identity":
         return linear
     row = ACTIVATIONS[word]
     at = np.array([OPERATING_POINT.get(word, 0.0)])
     s0, g = float(row.function(at)[0]), float(row.derivative(at)[0])
-    size = GAIN.get(word, 0.05)
+    size = GAIN.get(word, 0.05 if gain is None else gain)
     U, V = linear.U / g, linear.V / (g * size)
     ones = np.full(linear.dims.hidden, s0)
     changed = linear.replace(
