@@ -81,7 +81,7 @@ class DenseSeries:
 
     @staticmethod
     def _drive(p: Problem, i: int, k: int) -> Array:
-        total = np.zeros(p.mean.shape[-1]) if p.b is None else np.array(p.b[i, k], dtype=np.float64)
+        total: Array = np.zeros(p.mean.shape[-1]) if p.b is None else np.array(p.b[i, k], dtype=np.float64)
         at = k - p.input_lag
         if p.B is not None and p.u is not None and at >= 0:
             total = total + p.B[i, k] @ p.u[i, at]
@@ -89,7 +89,8 @@ class DenseSeries:
 
     def state(self, k: int) -> Array:
         """Rows of s that hold x_k (0-based)."""
-        return np.arange(self.n) + (k + self.lead) * self.n
+        rows: Array = np.arange(self.n) + (k + self.lead) * self.n
+        return rows
 
     def _rows(self, upto: int) -> Array:
         """Observed numbers of the first `upto` steps, without those that earlier ones predict exactly."""

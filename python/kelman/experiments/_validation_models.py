@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def draw(kind: str, rng: np.random.Generator) -> Sample:
     singular = "singular" in traits
     q, r = (int(rng.integers(0, n + 1)), int(rng.integers(0, m + 1))) if singular else (n, m)
     noise = varied(lambda: _noise(rng, n, m, q, r, cross="cross" in traits))
-    arguments = (
+    arguments: dict[str, Any] = (
         {"B": varied(lambda: rng.normal(size=(n, p))), "D": varied(lambda: rng.normal(size=(m, p)))} if p else {}
     )
     if "offsets" in traits:
