@@ -5,6 +5,7 @@
 // machine epsilon of that type, and each of them is written here, once.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <limits>
@@ -17,6 +18,19 @@ using Index = std::ptrdiff_t;
 /// A number type on which the scalar kernels work.
 template <class T>
 concept Real = std::floating_point<T>;
+
+/// a b + c, rounded once where the processor can and twice where it cannot: the same in every loop of one build.
+///
+/// Left to itself, a compiler fuses a product and a sum in some copies of a loop (scalar, vector, remainder) and not in
+/// others, and takes one or the other by where arrays lie in memory. Sums of products therefore go through here.
+template <class Scalar>
+[[nodiscard]] inline Scalar fused(Scalar a, Scalar b, Scalar c) noexcept {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return std::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
 
 /// log(2 pi), the constant of a Gaussian log-density.
 template <Real Scalar>

@@ -28,7 +28,7 @@ template <Real Scalar>
     std::fill_n(c, m, Scalar(0));
     c[j] = Scalar(1);
     for (Index k = 0; k < j; ++k) {
-      pivot -= L[j * ldl + k] * L[j * ldl + k] * D[k];
+      pivot = fused(-L[j * ldl + k] * D[k], L[j * ldl + k], pivot);
       axpy(k + 1, -L[j * ldl + k], inverse + k * m, c);
     }
     Scalar terms(0);
@@ -46,7 +46,7 @@ template <Real Scalar>
       // L_ij = (R_ij - sum_k L_ik d_k L_jk) / d_j; where d_j = 0 the rest of a semi-definite column is 0 as well
       Scalar value = R[i * ldr + j];
       for (Index k = 0; k < j; ++k) {
-        value -= L[i * ldl + k] * D[k] * L[j * ldl + k];
+        value = fused(-L[i * ldl + k] * D[k], L[j * ldl + k], value);
       }
       L[i * ldl + j] = zero ? Scalar(0) : value / pivot;
       L[j * ldl + i] = Scalar(0);

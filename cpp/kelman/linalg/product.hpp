@@ -32,7 +32,11 @@ inline void multiply_small(Index rows, Index inner, Index cols, const Scalar* A,
       const Scalar* const b2 = b1 + ldb;
       const Scalar* const b3 = b2 + ldb;
       for (Index j = 0; j < cols; ++j) {
-        c[j] += (a[k] * b0[j] + a[k + 1] * b1[j]) + (a[k + 2] * b2[j] + a[k + 3] * b3[j]);
+        Scalar total = c[j];
+        total = fused(a[k], b0[j], total);
+        total = fused(a[k + 1], b1[j], total);
+        total = fused(a[k + 2], b2[j], total);
+        c[j] = fused(a[k + 3], b3[j], total);
       }
     }
     for (; k < inner; ++k) {

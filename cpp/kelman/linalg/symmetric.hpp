@@ -25,7 +25,7 @@ template <class Scalar>
 inline void symmetric_matvec(Index rows, Index cols, const Scalar* P, Index ldp, const Scalar* x, Scalar* y) {
   for (Index i = 0; i < cols; ++i) {
     const Scalar* const row = P + i * ldp;
-    y[i] = dot(i, row, x) + row[i] * x[i];
+    y[i] = fused(row[i], x[i], dot(i, row, x));
     axpy(i, x[i], row, y);
   }
   for (Index i = cols; i < rows; ++i) {
@@ -55,10 +55,10 @@ template <class Scalar>
 inline void update_two(Index n, Scalar alpha, const Scalar* x, const Scalar* y, Scalar* P, Index ldp) {
   for (Index i = 0; i < n; ++i) {
     Scalar* const row = P + i * ldp;
-    const Scalar a = alpha * x[i] - y[i];
-    const Scalar b = x[i];
+    const Scalar a = fused(alpha, x[i], -y[i]);
+    const Scalar b = -x[i];
     for (Index j = 0; j <= i; ++j) {
-      row[j] += a * x[j] - b * y[j];
+      row[j] = fused(b, y[j], fused(a, x[j], row[j]));
     }
   }
 }

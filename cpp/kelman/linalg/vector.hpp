@@ -2,7 +2,8 @@
 // Vectors and matrix-vector products on plain row-major memory.
 //
 // Sums are taken in one fixed order that does not depend on where the data lie, so that equal numbers give equal bits
-// wherever a series is in its batch. (Eigen's reductions peel off unaligned heads and do not promise that.)
+// wherever a series is in its batch. (Eigen's reductions peel off unaligned heads and do not promise that.) For the
+// same reason every product that is added to something is `fused`.
 #pragma once
 
 #include <algorithm>
@@ -20,13 +21,13 @@ template <class Scalar>
     Scalar part[4] = {Scalar(0), Scalar(0), Scalar(0), Scalar(0)};
     for (; j + 4 <= n; j += 4) {
       for (Index lane = 0; lane < 4; ++lane) {
-        part[lane] += x[j + lane] * y[j + lane];
+        part[lane] = fused(x[j + lane], y[j + lane], part[lane]);
       }
     }
     total = (part[0] + part[1]) + (part[2] + part[3]);
   }
   for (; j < n; ++j) {
-    total += x[j] * y[j];
+    total = fused(x[j], y[j], total);
   }
   return total;
 }
@@ -35,7 +36,7 @@ template <class Scalar>
 template <class Scalar>
 inline void axpy(Index n, Scalar alpha, const Scalar* x, Scalar* y) {
   for (Index j = 0; j < n; ++j) {
-    y[j] += alpha * x[j];
+    y[j] = fused(alpha, x[j], y[j]);
   }
 }
 

@@ -304,7 +304,7 @@ class BackwardCovariance {
       for (Index row = 0; row < n_; ++row) {
         Scalar total(0);
         for (Index l = 0; l < width; ++l) {
-          total += right_[l * n_ + row] * a_[l];
+          total = fused(right_[l * n_ + row], a_[l], total);
         }
         moved_[row * columns_ + c] = total;
       }
@@ -315,7 +315,7 @@ class BackwardCovariance {
       for (Index l = 0; l < d; ++l) {
         Scalar total(0);
         for (Index row = 0; row < n_; ++row) {
-          total += V[row * columns_ + c] * left_[row * d + l];
+          total = fused(V[row * columns_ + c], left_[row * d + l], total);
         }
         small_[c * d + l] = Scalar(0.5) * total;
       }
@@ -345,7 +345,7 @@ class BackwardCovariance {
       for (Index l = 0; l < d; ++l) {
         Scalar total(0);
         for (Index row = 0; row < n_; ++row) {
-          total += moved_[row * columns_ + c] * left_[row * d + l];
+          total = fused(moved_[row * columns_ + c], left_[row * d + l], total);
         }
         scratch[l] = total;
       }

@@ -133,7 +133,7 @@ class BackwardKernel {
     }
     Scalar scale = deviation_[n_ + j];
     for (Index l = 0; l < n_; ++l) {
-      scale += std::abs(a[l]) * deviation_[l];
+      scale = fused(std::abs(a[l]), deviation_[l], scale);
     }
     if (!(f > rounding() * scale * scale)) {
       return;  // the components before it say it already
@@ -163,9 +163,9 @@ class BackwardKernel {
     for (Index c = 0; c < rank_; ++c) {
       Scalar terms(0);
       for (Index row = 0; row < n_; ++row) {
-        terms += std::abs(V_[row * columns_ + c] * a[row]);
+        terms = fused(std::abs(V_[row * columns_ + c]), std::abs(a[row]), terms);
       }
-      total += terms * terms;
+      total = fused(terms, terms, total);
     }
     return std::sqrt(total);
   }

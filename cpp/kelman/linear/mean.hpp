@@ -160,7 +160,7 @@ class Means {
       linalg::solve_unit_lower(slot.head->count, Index(1), slot.mix, slot.head->count, y_, Index(1));
       for (Index e = 1; e < slot.head->count; ++e) {
         for (Index l = 0; l < e; ++l) {
-          magnitude_[e] += std::abs(slot.mix[e * slot.head->count + l]) * magnitude_[l];
+          magnitude_[e] = fused(std::abs(slot.mix[e * slot.head->count + l]), magnitude_[l], magnitude_[e]);
         }
       }
     }
@@ -177,7 +177,7 @@ class Means {
                             const MeanState<Scalar>& state) const noexcept {
     Scalar terms = magnitude_[e] + slot.tolerance[e];
     for (Index l = 0; l < n_; ++l) {
-      terms += std::abs(h[l]) * state.reach[l];
+      terms = fused(std::abs(h[l]), state.reach[l], terms);
     }
     return std::abs(v) <= Precision<Scalar>::agreement * terms;
   }

@@ -112,7 +112,7 @@ class Exact {
   /// Rounding of P, of which an update is about to be computed.
   void blur(Index size, const Scalar* P, Index ldp) noexcept {
     for (Index row = 0; tracking_ && row < size; ++row) {
-      E_[row * s_ + row] += unit() * std::abs(P[row * ldp + row]);
+      E_[row * s_ + row] = fused(unit(), std::abs(P[row * ldp + row]), E_[row * s_ + row]);
     }
   }
 
@@ -136,7 +136,7 @@ class Exact {
   [[nodiscard]] Scalar deviation(const Scalar* h) const noexcept {
     Scalar total(0);
     for (Index row = 0; row < n_; ++row) {
-      total += std::abs(h[row]) * std::sqrt(std::max(before_[row], Scalar(0)));
+      total = fused(std::abs(h[row]), std::sqrt(std::max(before_[row], Scalar(0))), total);
     }
     return total;
   }
@@ -211,7 +211,10 @@ class Exact {
       const Scalar g_row = row < n_ ? g_[row] : Scalar(0);
       for (Index col = 0; col <= row; ++col) {
         const Scalar g_col = col < n_ ? g_[col] : Scalar(0);
-        P[row * ldp + col] += rest * g_row * g_col - (g_row * M[col] + M[row] * g_col);
+        Scalar& entry = P[row * ldp + col];
+        entry = fused(rest * g_row, g_col, entry);
+        entry = fused(-g_row, M[col], entry);
+        entry = fused(-M[row], g_col, entry);
       }
     }
   }

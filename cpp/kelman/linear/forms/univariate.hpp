@@ -177,7 +177,7 @@ class Univariate {
       Scalar terms(0);
       for (Index l = 0; l < n_; ++l) {
         const Scalar* const v = V_ + l * columns_;
-        terms += std::abs(A[row * n_ + l]) * std::sqrt(linalg::dot(rank_, v, v));
+        terms = fused(std::abs(A[row * n_ + l]), std::sqrt(linalg::dot(rank_, v, v)), terms);
       }
       scale_[row] = terms;
     }
@@ -274,7 +274,7 @@ class Univariate {
   ///   P <- L P L' + r (1 + r/f) K K',   exact if P was exact, since then P h = r K.
   void polish(const Scalar* h, Index e, Index size, Scalar r, Scalar f, const Scalar* K) noexcept {
     const Scalar q = along(h, e, size, M_);  // M = P h (s), q = h'P h (1)
-    linalg::update_two(size, q + r * (Scalar(1) + r / f), K, M_, P_, s_);
+    linalg::update_two(size, fused(r, Scalar(1) + r / f, q), K, M_, P_, s_);
   }
 
   /// The component determines the diffuse direction a = V'h of squared length F.
@@ -291,7 +291,7 @@ class Univariate {
       diffuse->finite[e] = f;
       Scalar* const next = diffuse->gains + e * s_;
       for (Index l = 0; l < slot.head->size; ++l) {
-        next[l] = (M_[l] - K[l] * f) * inverse;
+        next[l] = fused(-K[l], f, M_[l]) * inverse;
       }
     }
     // P <- P + K₀K₀' f - K₀M' - M K₀'                                     (s×s)
@@ -312,9 +312,9 @@ class Univariate {
     for (Index c = 0; c < rank_; ++c) {
       Scalar terms(0);
       for (Index row = 0; row < n_; ++row) {
-        terms += std::abs(V_[row * columns_ + c] * h[row]);
+        terms = fused(std::abs(V_[row * columns_ + c]), std::abs(h[row]), terms);
       }
-      total += terms * terms;
+      total = fused(terms, terms, total);
     }
     return std::sqrt(total);
   }
