@@ -96,10 +96,10 @@ class DenseSeries:
         """Observed numbers of the first `upto` steps, without those that earlier ones predict exactly."""
         seen = np.flatnonzero(~np.isnan(self.z[:upto]).reshape(-1))
         work = (self.cov_z + self.X @ self.X.T)[np.ix_(seen, seen)]
-        size, kept = np.diag(work).copy(), []
+        size, kept = np.diag(work).copy(), np.zeros(len(seen), dtype=bool)
         for j in range(len(seen)):
             if work[j, j] > _SUPPORT * size[j]:
-                kept.append(j)
+                kept[j] = True
                 work -= np.outer(work[:, j], work[j]) / work[j, j]
         return np.asarray(seen[kept])
 

@@ -53,9 +53,9 @@ def draw(kind: str, rng: np.random.Generator) -> Sample:
     singular = "singular" in traits
     q, r = (int(rng.integers(0, n + 1)), int(rng.integers(0, m + 1))) if singular else (n, m)
     noise = varied(lambda: _noise(rng, n, m, q, r, cross="cross" in traits))
-    arguments: dict[str, Any] = (
-        {"B": varied(lambda: rng.normal(size=(n, p))), "D": varied(lambda: rng.normal(size=(m, p)))} if p else {}
-    )
+    arguments: dict[str, Any] = {}
+    if p:
+        arguments = {"B": varied(lambda: rng.normal(size=(n, p))), "D": varied(lambda: rng.normal(size=(m, p)))}
     if "offsets" in traits:
         arguments |= {"b": varied(lambda: rng.normal(size=n)), "c": varied(lambda: rng.normal(size=m))}
     if "cross" in traits:
