@@ -128,6 +128,7 @@ class Dense:
     series : which series of a per-series model
     steps : how many times beyond T to carry the joint
     numbers : the arithmetic
+    support : relative variance below which a component counts as predicted exactly
     u_before : array, shape (p,), the input before the first (matters with input_lag 1 and an x_0 start)
     """
 
@@ -140,8 +141,10 @@ class Dense:
         series: int = 0,
         steps: int = 0,
         numbers: Numbers | None = None,
+        support: float = SUPPORT,
         u_before: Any = None,
     ) -> None:
+        self.support = support
         self.np = num = numbers or Numbers()
         self.z = np.asarray(z, dtype=float).reshape(len(z), -1)
         self.T, self.total = len(self.z), len(self.z) + steps
@@ -194,7 +197,7 @@ class Dense:
         size, e = np.diag(work).copy(), e.copy()
         kept, agree = [], True
         for j in range(len(rows)):
-            if float(size[j]) == 0 or float(work[j, j]) <= SUPPORT * float(size[j]):
+            if float(size[j]) == 0 or float(work[j, j]) <= self.support * float(size[j]):
                 scale = float(self.np.sqrt(size[j])) + abs(float(self.mean[rows[j]])) + 1e-12
                 agree = agree and abs(float(e[j])) <= AGREE * scale
                 continue

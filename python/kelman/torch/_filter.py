@@ -107,6 +107,25 @@ def start_belief(problem: Any, fields: Fields) -> tuple[Belief, bool]:
     return both, True
 
 
+def given_start(belief: Belief, fields: Fields) -> Belief:
+    """The vague part of the start as a given number: ``mean + L a + V d`` with (a, d) known, and L L' taken out of the cov.
+
+    Vague is what is much wider than the noise of a measurement; it goes into the belief's factor [L, V], which says how the
+    mean depends on (a, d). The rest stays a covariance: from a start without any, a filter with singular noise may be unstable.
+    """
+    H, Q, R = (fields.need(name, 0) for name in ("H", "Q", "R"))
+    noise = torch.diagonal(H @ Q @ H.mT + R, dim1=-2, dim2=-1).amax(-1, keepdim=True)
+    values, vectors = torch.linalg.eigh(belief.cov)
+    vague = (values * H.square().sum(-1).amax(-1, keepdim=True) > _VAGUE * noise) & (noise > 0)
+    L = vectors * torch.where(vague, values, 0).sqrt()[:, None, :]
+    rest = vectors * torch.where(vague, 0, values)[:, None, :] @ vectors.mT
+    rest = torch.where(vague.any(-1)[:, None, None], (rest + rest.mT) / 2, belief.cov)
+    return new_belief(belief.mean, rest, torch.cat([L, belief.inf], -1), torch.zeros_like(belief.rank))
+
+
+_VAGUE = 1e3
+
+
 def advance(problem: Any, fields: Fields, both: Belief, k: int) -> Belief:
     """Belief about x_k from the one about (x_{k-1}, w_{k-1})."""
     n = problem.mean.shape[-1]
@@ -170,15 +189,14 @@ def update(problem: Any, fields: Fields, x: Belief, k: int, inside: Tensor) -> S
 def steps(problem: Any, trouble: Trouble, *, given_delta: bool = False) -> Iterator[Step]:
     """Run the filter: one `Step` per time.
 
-    With `given_delta` nothing is diffuse: the means are those for delta = 0, and the factor of a belief says how they move
-    with delta.
+    With `given_delta` the vague part of the start counts as given (see `given_start`).
     """
     fields = Fields(problem)
     N, T, _ = problem.z.shape
     lengths = torch.full((N,), T) if problem.lengths is None else _tensor(problem.lengths)
     belief, before = start_belief(problem, fields)
     if given_delta:
-        belief = belief._replace(rank=torch.zeros_like(belief.rank))
+        belief = given_start(belief, fields)
     for k in range(T):
         inside = k < lengths
         x = advance(problem, fields, belief, k) if before else belief

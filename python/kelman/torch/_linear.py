@@ -18,6 +18,7 @@ from kelman.torch._filter import (
     Step,
     Trouble,
     _tensor,
+    given_start,
     new_trouble,
     start_belief,
     steps,
@@ -123,11 +124,11 @@ def smooth_raw(problem: Any, lag: int = 0, threads: int = 1) -> Arrays:
         total = torch.stack([step.loglik for step in run]).sum(0)
         determined = belief.rank - run[-1].updated.rank
         run = list(steps(problem, new_trouble(problem), given_delta=True))
-        delta = find_delta(run, determined)
+        delta = find_delta(run, determined, belief.mean.shape[-1])
         eye = torch.eye(n, dtype=belief.mean.dtype)
         joined = [fields.need("A", k) for k in range(len(run))]
         joined = [torch.cat([A, eye.expand_as(A)], -1) for A in joined]
-        moments = smooth_steps(run, belief if before else None, joined, delta, bool(lag))
+        moments = smooth_steps(run, given_start(belief, fields) if before else None, joined, delta, bool(lag))
     failed = (trouble.status != OK) & (trouble.status != IMPOSSIBLE)
     arrays = {}
     for i, name in enumerate(("mean", "cov", "lag_one_cov")[: 2 + bool(lag)]):

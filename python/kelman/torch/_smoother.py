@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The smoother of the PyTorch backend: proper smoothing for a given start, then generalised least squares for the start.
+"""The smoother of the PyTorch backend: smoothing for a given start, then generalised least squares for the start.
 
-Let delta be the exactly diffuse part of the start. Given delta, everything is an ordinary Gaussian: the filter runs with
-means that are affine in delta, ``mean + V delta``. All later data speak of the error of a prediction (covariance C) through
-a vector r, affine in delta too, and a matrix N:  ``E[s | all, delta] = mean + V delta + C r``,
-``Cov(s | all, delta) = C - C N C``. Backward, an observation ``y = h's`` with gain k, J = I - k h', adds
+The start is ``mean + e + L a + V d`` with ``a ~ N(0, I)``, d exactly diffuse, L a what is vague though not diffuse, and e the
+rest; let delta be (a, d). Given delta, the filter runs from a narrow start, with means that are affine in delta,
+``mean + [L, V] delta``. All later data speak of the error of a prediction (covariance C) through a vector r, affine in
+delta too, and a matrix N: ``E[s | all, delta] = mean + [L, V] delta + C r``, ``Cov(s | all, delta) = C - C N C``. Backward,
+an observation ``y = h's`` with gain k, J = I - k h', adds
 
-    r <- h (y - h'(mean + V delta))/f + J' r          N <- h h'/f + J' N J          (f = h' C h)
+    r <- h (y - h'(mean + [L, V] delta))/f + J' r          N <- h h'/f + J' N J          (f = h' C h)
 
-and a transition F maps them to ``F' r`` and ``F' N F``. The innovations ``e - v'delta`` of the same run say what delta is:
-least squares of e on v with variances f, subject to the equations ``v'delta = e`` where f = 0. With delta-hat and its
-covariance M, the answer is ``E = mean at delta-hat``, ``Cov = Cov(. | delta) + W M W'``, W = d E / d delta. No small number
-comes out as the difference of large ones because of the diffuse part, as it does in recursions that carry 1/kappa terms.
+and a transition F maps them to ``F' r`` and ``F' N F``. The innovations ``e - v'delta`` of the same run, and the prior of a,
+say what delta is: least squares of e on v with variances f, of 0 on a, subject to the equations ``v'delta = e`` where f = 0.
+With delta-hat and its covariance M, ``E = mean at delta-hat`` and ``Cov = Cov(. | delta) + W M W'``, W = d E / d delta. So a
+vague start, diffuse or only large, never makes a small number the difference of large ones, as it does in recursions that
+carry 1/kappa terms.
 """
 
 from __future__ import annotations
@@ -63,10 +65,11 @@ class Start:
     factor: Tensor
 
 
-def find_delta(run: list[Step], determined: Tensor) -> Start:
+def find_delta(run: list[Step], determined: Tensor, proper: int) -> Start:
     """Generalised least squares for delta, least norm where it is not determined.
 
-    `determined` (N,) is how many directions of delta the data determine, as the exact diffuse filter counted them.
+    `determined` (N,) is how many directions of d the data determine, as the exact diffuse filter counted them; `proper`
+    is the length of a, the first entries of delta.
     """
     seen = [one for step in run for one in step.seen]
     N, d = seen[0].v.shape
@@ -77,14 +80,16 @@ def find_delta(run: list[Step], determined: Tensor) -> Start:
     kind = torch.stack([one.kind for one in seen], 1)
     equation = (kind == EXACT) & torch.stack([one.fixes for one in seen], 1)
     mean, factor = torch.zeros(N, d, dtype=v.dtype), torch.zeros(N, d, d, dtype=v.dtype)
-    if d:
-        for i in range(N):
-            use = kind[i] == PROPER
-            weight = f[i][use].rsqrt()
-            rows, right = v[i][use] * weight[:, None], e[i][use] * weight
-            fixed = equation[i]
-            C, c = v[i][fixed] / unit[i][fixed, None], e[i][fixed] / unit[i][fixed]
-            mean[i], factor[i] = _least_squares(C, c, rows, right, int(determined[i]))
+    prior = torch.eye(proper, d, dtype=v.dtype)
+    for i in range(N):
+        use, fixed = kind[i] == PROPER, equation[i]
+        weight = f[i][use].rsqrt()
+        rows, right = (
+            torch.cat([prior, v[i][use] * weight[:, None]]),
+            torch.cat([e.new_zeros(proper), e[i][use] * weight]),
+        )
+        C, c = v[i][fixed] / unit[i][fixed, None], e[i][fixed] / unit[i][fixed]
+        mean[i], factor[i] = _least_squares(C, c, rows, right, proper + int(determined[i]))
     return Start(mean, factor)
 
 
