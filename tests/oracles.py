@@ -29,6 +29,10 @@ import numpy as np
 from tests.arithmetic import Numbers
 
 SUPPORT = 1e-9  # relative variance below which a component counts as predicted exactly
+UNCLEAR = (
+    1e-14,
+    1e-7,
+)  # relative variances that double precision cannot tell from zero: such a problem has no condition
 AGREE = 1e-6  # relative disagreement (in standard deviations of the component) that such a component may show
 
 # ------------------------------------------------------------------------------------------- one series of a model
@@ -190,13 +194,14 @@ class Dense:
         """Rows of the measurement at time k."""
         return (self.total + 1) * self.n + np.arange(k * self.m, (k + 1) * self.m)
 
-    def _support(self, rows: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Rows that are not predicted exactly by earlier ones, and whether those left out agree with the prediction."""
+    def _support(self, rows: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, bool, bool]:
+        """Rows not predicted exactly by earlier ones; whether those left out agree; whether the choice was clear."""
         X = self.diffuse[rows]
         work = self.cov[np.ix_(rows, rows)] + X @ X.T
         size, e = np.diag(work).copy(), e.copy()
-        kept, agree = [], True
+        kept, agree, clear = [], True, True
         for j in range(len(rows)):
+            clear = clear and not UNCLEAR[0] < float(work[j, j]) / max(float(size[j]), 1e-300) < UNCLEAR[1]
             if float(size[j]) == 0 or float(work[j, j]) <= self.support * float(size[j]):
                 scale = float(self.np.sqrt(size[j])) + abs(float(self.mean[rows[j]])) + 1e-12
                 agree = agree and abs(float(e[j])) <= AGREE * scale
@@ -205,7 +210,7 @@ class Dense:
             gain = work[j + 1 :, j] / work[j, j]
             e[j + 1 :] -= gain * e[j]
             work[j + 1 :, j + 1 :] -= np.outer(gain, work[j, j + 1 :])
-        return np.array(kept, dtype=int), agree
+        return np.array(kept, dtype=int), agree, clear
 
     def given(self, upto: int, targets: np.ndarray, also: int = 0) -> Posterior:
         """Condition on z of times < `upto` (and the first `also` components at `upto`)."""
@@ -215,7 +220,7 @@ class Dense:
             pairs += [(self.measured(k)[i], self.z[k, i]) for i in range(count) if not np.isnan(self.z[k, i])]
         rows = np.array([p[0] for p in pairs], dtype=int)
         e = num.array(np.array([p[1] for p in pairs], dtype=float)) - self.mean[rows]
-        index, agree = self._support(rows, e)
+        index, agree, clear = self._support(rows, e)
         rows, e = rows[index], e[index]
         X = self.diffuse[rows]
         U = num.range_basis(X)
@@ -228,22 +233,18 @@ class Dense:
         mean = self.mean[targets] + fix @ e
         cov = own - fix @ cross.T - cross @ fix.T + fix @ S @ fix.T
         crossN, SN, eN = (cross - fix @ S) @ N, N.T @ S @ N, N.T @ e
-        loglik, condition = num.array(0.0)[()], 1.0
+        loglik, condition = num.array(0.0)[()], 1.0 if clear or self.support < SUPPORT else np.inf
         if N.shape[1]:
             solved = num.solve(SN, np.hstack([crossN.T, eN[:, None]]))
             mean = mean + crossN @ solved[:, -1]
             cov = cov - crossN @ solved[:, :-1]
             loglik = num.logdet(SN) + eN @ solved[:, -1] + N.shape[1] * num.log(2 * num.pi)
-            condition = float(np.linalg.cond(SN.astype(float)))
+            condition = max(condition, float(np.linalg.cond(SN.astype(float))))
         if U.shape[1]:
             loglik = loglik + num.logdet(Rr @ Rr.T)
-            condition = max(
-                condition, float(np.linalg.cond(X.astype(float) if len(U.T) == len(X.T) else Rr.astype(float)))
-            )
+            condition = max(condition, float(np.linalg.cond((X if len(U.T) == len(X.T) else Rr).astype(float))))
         left = self.diffuse[targets] @ (num.eye(X.shape[1]) - pinv @ X)
         return Posterior(mean, cov, left, -float(loglik) / 2 if agree else -np.inf, U.shape[1], condition)
-
-    # -- the answers, as float64 arrays -------------------------------------------------------------------
 
     def _moments(self, targets: Any, data: Any) -> tuple[np.ndarray, np.ndarray]:
         posts = [self.given(data(k), targets(k)) for k in range(self.T)]
@@ -339,8 +340,6 @@ def textbook_filter(model: Any, z: Any, u: Any = None, *, series: int = 0) -> Si
         out["cov"].append(P)
     return SimpleNamespace(**{name: np.array(value) for name, value in out.items()}, loglik=float(loglik))
 
-
-# ------------------------------------------------------------------------------------------------ Elman networks
 
 _ACTIVATIONS: dict[str, Any] = {
     "identity": lambda a: a,

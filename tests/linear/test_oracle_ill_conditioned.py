@@ -61,7 +61,7 @@ def problems() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("model", "z"), problems())
+@pytest.mark.parametrize(("model", "z"), list(problems()))
 def test_errors_grow_no_faster_than_the_condition_number(
     model: kelman.StateSpace, z: np.ndarray, backend: str
 ) -> None:
