@@ -301,8 +301,15 @@ class Dense:
         return self.given(self.T, self.x(0)[:0]).rank
 
     def condition(self) -> float:
-        """Condition number of the dense problem: the larger of cond(N'S N) and cond(X)."""
-        return self.given(self.T, self.x(0)[:0]).condition
+        """Condition number of the dense problem: the largest of N'S N, of X, and of X'S^-1 X for any first k steps."""
+        worst = self.given(self.T, self.x(0)[:0]).condition
+        for k in range(1, self.T + 1 if self.diffuse.shape[1] else 0):
+            rows = np.concatenate([self.measured(j)[~np.isnan(self.z[j])] for j in range(k)])
+            S, X = self.cov[np.ix_(rows, rows)].astype(float), self.diffuse[rows].astype(float)
+            size = np.linalg.svd(X.T @ np.linalg.pinv(S, rcond=1e-12) @ X, compute_uv=False)
+            size = size[size > 1e-12 * size.max(initial=0.0)]
+            worst = max(worst, size.max(initial=1.0) / size.min(initial=np.inf)) if len(size) else worst
+        return worst
 
 
 # ------------------------------------------------------------------------------------------------- textbook loop

@@ -15,6 +15,9 @@
 // References: de Jong 1989; Durbin & Koopman 2012, 4.4, 5.3, 6.4; Koopman & Durbin 2003.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include "kelman/linalg/product.hpp"
 #include "kelman/linear/tape.hpp"
 
@@ -200,6 +203,13 @@ class BackwardCovariance {
     linalg::mirror(n_, P, n_);
   }
 
+  /// Size of the terms that `smooth` subtracts, and so of its rounding error in units of the machine epsilon, from the
+  /// largest variances `finite` of P and `vague` of V V'.
+  [[nodiscard]] Scalar magnitude(Scalar finite, Scalar vague) const noexcept {
+    return finite * finite * largest(N_[0]) +
+           (vague > Scalar(0) ? Scalar(2) * finite * vague * largest(N_[1]) + vague * vague * largest(N_[2]) : Scalar(0));
+  }
+
   /// out = G - P N₀ G (- V V'N₁G - P N₁V U' - V V'N₂V U'), where P and V V' are the predicted covariance, G = A P_f +
   /// C' the covariance of the predicted with the filtered state, and V U' its diffuse part (V = A U). On entry `out` =
   /// P.
@@ -237,6 +247,14 @@ class BackwardCovariance {
   }
 
  private:
+  [[nodiscard]] Scalar largest(const Scalar* N) const noexcept {
+    Scalar top(0);
+    for (Index row = 0; row < n_; ++row) {
+      top = std::max(top, std::abs(N[row * s_ + row]));
+    }
+    return top;
+  }
+
   static void negate(Index count, Scalar* x) noexcept {
     for (Index l = 0; l < count; ++l) {
       x[l] = -x[l];
