@@ -200,6 +200,7 @@ class Dense:
         L = np.concatenate([r[1] for r in rows])
         self.mean, self.diffuse = np.concatenate([r[0] for r in rows]), np.concatenate([r[2] for r in rows])
         self.cov = L @ G @ L.T
+        self.R = [at.R for at in mats[: self.T]]
 
     def x(self, k: int) -> np.ndarray:
         """Rows of the state at time k (0-based; -1 is the state before the first measurement)."""
@@ -316,15 +317,28 @@ class Dense:
         return self.given(self.T, self.x(0)[:0]).rank
 
     def condition(self) -> float:
-        """Condition number of the dense problem: the largest of N'S N, of X, and of X'S^-1 X for any first k steps."""
+        """Condition number of the dense problem: the largest of N'S N, of X, and of X'S^-1 X for any first k steps.
+
+        Times the square of the largest multiplier that decorrelates R in the order of the components.
+        """
         worst = self.given(self.T, self.x(0)[:0]).condition
         for k in range(1, self.T + 1 if self.diffuse.shape[1] else 0):
             rows = np.concatenate([self.measured(j)[~np.isnan(self.z[j])] for j in range(k)])
             S, X = self.cov[np.ix_(rows, rows)].astype(float), self.diffuse[rows].astype(float)
             size = np.linalg.svd(X.T @ np.linalg.pinv(S, rcond=1e-12) @ X, compute_uv=False)
             size = size[size > 1e-12 * size.max(initial=0.0)]
-            worst = max(worst, size.max(initial=1.0) / size.min(initial=np.inf)) if len(size) else worst
-        return worst
+            worst = max(worst, size.max() / size.min()) if len(size) else worst
+        return worst * max([1.0, *(self._multiplier(R) ** 2 for R in self.R)])
+
+    def _multiplier(self, R: np.ndarray) -> float:
+        """Largest entry of the unit lower triangle that makes R diagonal."""
+        work, largest = R.astype(float), 1.0
+        for j in range(len(work)):
+            if work[j, j] > 1e-12 * R[j, j]:
+                gain = work[j + 1 :, j] / work[j, j]
+                largest = max(largest, np.abs(gain).max(initial=0.0))
+                work[j + 1 :, j + 1 :] -= np.outer(gain, work[j, j + 1 :])
+        return largest
 
 
 # ------------------------------------------------------------------------------------------------- textbook loop
