@@ -187,6 +187,7 @@ class Dense:
         x, L, X = num.array(start.mean), unit[:n], num.array(start.factor)
         rows = [(x, L, X)]  # x_0 (for an x_1 start: a copy of x_1, never asked for)
         seen = []
+        self.reach = 0.0  # what the diffuse part of a measurement would be if nothing cancelled in H X
         for k, at in enumerate(mats):
             if k > 0 or start.kind == "x0":
                 w = n if k == 0 else 2 * n + (k - 1) * (n + m)
@@ -196,6 +197,8 @@ class Dense:
             v = 2 * n + k * (n + m) + n
             D_u = at.D @ num.array(u[k])
             seen.append((at.H @ x + D_u + at.c, at.H @ L + unit[v : v + m], at.H @ X))
+            size = np.linalg.norm(at.H.astype(float)) * np.linalg.norm(X.astype(float))
+            self.reach = max(self.reach, size if k < self.T else 0.0)
         rows += seen
         L = np.concatenate([r[1] for r in rows])
         self.mean, self.diffuse = np.concatenate([r[0] for r in rows]), np.concatenate([r[2] for r in rows])
@@ -319,6 +322,7 @@ class Dense:
     def condition(self) -> float:
         """Condition number of the dense problem: the largest of N'S N, of X, and of X'S^-1 X for any first k steps.
 
+        For X also against |H| |x|, which tells how far the diffuse directions cancel in what is measured.
         Times the square of the largest multiplier that decorrelates R in the order of the components.
         """
         worst = self.given(self.T, self.x(0)[:0]).condition
@@ -328,6 +332,9 @@ class Dense:
             size = np.linalg.svd(X.T @ np.linalg.pinv(S, rcond=1e-12) @ X, compute_uv=False)
             size = size[size > 1e-12 * size.max(initial=0.0)]
             worst = max(worst, size.max() / size.min()) if len(size) else worst
+            seen = np.linalg.svd(X, compute_uv=False)
+            seen = seen[seen > 1e-12 * self.reach]
+            worst = max(worst, (self.reach / seen.min()) ** 2) if len(seen) else worst
         return worst * max([1.0, *(self._multiplier(R) ** 2 for R in self.R)])
 
     def _multiplier(self, R: np.ndarray) -> float:

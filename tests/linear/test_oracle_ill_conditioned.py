@@ -62,9 +62,7 @@ def problems() -> Iterator[Any]:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("model", "z"), list(problems()))
-def test_errors_grow_no_faster_than_the_condition_number(
-    model: kelman.StateSpace, z: np.ndarray, backend: str
-) -> None:
+def test_errors_grow_no_faster_than_the_condition_number(model: kelman.StateSpace, z: np.ndarray, backend: str) -> None:
     """Filter, likelihood and smoother stay within 30 eps times the condition number of the dense problem."""
     exact = Dense(model, z, numbers=Numbers("mpmath"), support=1e-40)
     bound = 30 * EPS * max(exact.condition(), 1e2)
