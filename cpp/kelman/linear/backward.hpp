@@ -207,7 +207,8 @@ class BackwardCovariance {
   /// largest variances `finite` of P and `vague` of V V'.
   [[nodiscard]] Scalar magnitude(Scalar finite, Scalar vague) const noexcept {
     return finite * finite * largest(N_[0]) +
-           (vague > Scalar(0) ? Scalar(2) * finite * vague * largest(N_[1]) + vague * vague * largest(N_[2]) : Scalar(0));
+           (vague > Scalar(0) ? Scalar(2) * finite * vague * largest(N_[1]) + vague * vague * largest(N_[2])
+                              : Scalar(0));
   }
 
   /// out = G - P N₀ G (- V V'N₁G - P N₁V U' - V V'N₂V U'), where P and V V' are the predicted covariance, G = A P_f +

@@ -6,8 +6,8 @@
 //
 //   x_k|T = x_k|k + P_k|k r,   P_k|T = P_k|k - P_k|k N P_k|k      r, N: what the measurements after k say
 //
-// and, at the steps where those would lose more digits, from step k+1 by the kernel of kernel.hpp. Series that share their
-// covariances go through the first two passes once.
+// and, at the steps where those would lose more digits, from step k+1 by the kernel of kernel.hpp. Series that share
+// their covariances go through the first two passes once.
 #pragma once
 
 #include <limits>
