@@ -305,7 +305,7 @@ def test_a_stepper_outlives_its_problem_and_knows_its_end() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 @pytest.mark.parametrize(("verb", "threads"), [("filter", 1), ("filter", 2), ("smooth", 1)])
-def test_interrupt_ends_a_long_call_soon(verb: str, threads: int) -> None:
+def test_interrupt_is_noticed_within_a_second(verb: str, threads: int) -> None:
     """Ctrl-C ends a long call soon, with KeyboardInterrupt."""
     script = f"""
         import os, signal, threading, time
@@ -331,4 +331,4 @@ def test_interrupt_ends_a_long_call_soon(verb: str, threads: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=True
     )
-    assert float(done.stdout) < 5.0  # a second where the machine is free; the loop itself would never end
+    assert float(done.stdout) < 1.0
