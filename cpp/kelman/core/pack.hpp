@@ -111,6 +111,39 @@ template <class M>
   }
 }
 
+/// a b + c of registers, rounded once wherever `fused` of numbers is: left to itself, the compiler may fold or split
+/// it.
+template <Real T, class U>
+[[nodiscard]] inline U fma(const U& a, const U& b, const U& c) noexcept {
+#if defined(KELMAN_PORTABLE_PACK)
+  return fused(a, b, c);
+#elif defined(__AVX512F__)
+  if constexpr (sizeof(T) == 8) {
+    return std::bit_cast<U>(
+        _mm512_fmadd_pd(std::bit_cast<__m512d>(a), std::bit_cast<__m512d>(b), std::bit_cast<__m512d>(c)));
+  } else {
+    return std::bit_cast<U>(
+        _mm512_fmadd_ps(std::bit_cast<__m512>(a), std::bit_cast<__m512>(b), std::bit_cast<__m512>(c)));
+  }
+#elif defined(__AVX__) && defined(__FMA__)
+  if constexpr (sizeof(T) == 8) {
+    return std::bit_cast<U>(
+        _mm256_fmadd_pd(std::bit_cast<__m256d>(a), std::bit_cast<__m256d>(b), std::bit_cast<__m256d>(c)));
+  } else {
+    return std::bit_cast<U>(
+        _mm256_fmadd_ps(std::bit_cast<__m256>(a), std::bit_cast<__m256>(b), std::bit_cast<__m256>(c)));
+  }
+#elif defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  U out;
+  for (std::size_t l = 0; l < sizeof(U) / sizeof(T); ++l) {
+    out[l] = std::fma(a[l], b[l], c[l]);
+  }
+  return out;
+#else
+  return a * b + c;
+#endif
+}
+
 /// Stores a register past the caches where the machine can; `to` is aligned to the register.
 template <Real T>
 inline void stream(T* to, const typename Vector<T>::type& value) noexcept {
@@ -177,7 +210,7 @@ struct Pack {
   /// The same value in every lane.
   Pack(T value) noexcept {  // NOLINT(google-explicit-constructor): a scalar is a pack of equal lanes
     for (int u = 0; u < units; ++u) {
-      v[u] = Unit{} + value;
+      v[u] = value - Unit{};
     }
   }
 
@@ -252,16 +285,17 @@ inline constexpr int lanes = LaneTraits<V>::lanes;
 template <class V>
 concept Lanes = requires { typename LaneTraits<V>::scalar; };
 
-/// a b + c lane by lane, rounded as `fused` of scalars is (-ffp-contract=fast makes it one operation).
+/// a b + c lane by lane, rounded as `fused` of numbers is.
 template <Real T, int W>
 [[nodiscard]] inline Pack<T, W> fused(const Pack<T, W>& a, const Pack<T, W>& b, const Pack<T, W>& c) noexcept {
-  return Pack<T, W>::each([&](int u) { return a.v[u] * b.v[u] + c.v[u]; });
+  return Pack<T, W>::each([&](int u) { return unit::fma<T>(a.v[u], b.v[u], c.v[u]); });
 }
 
 /// The same with one number for all lanes.
 template <Real T, int W>
 [[nodiscard]] inline Pack<T, W> fused(T a, const Pack<T, W>& b, const Pack<T, W>& c) noexcept {
-  return Pack<T, W>::each([&](int u) { return a * b.v[u] + c.v[u]; });
+  using Unit = typename Pack<T, W>::Unit;
+  return Pack<T, W>::each([&](int u) { return unit::fma<T>(a - Unit{}, b.v[u], c.v[u]); });
 }
 
 /// c - a b, in one rounding where `fused` is.
