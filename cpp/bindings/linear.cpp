@@ -24,6 +24,14 @@ Store parse_store(const std::string& word) {
   throw py::value_error("store: expected 'loglik', 'last', 'means', 'filtered' or 'all', got '" + word + "'");
 }
 
+/// Whether `form` asks for one series at a time.
+bool parse_form(const std::string& word) {
+  if (word != "auto" && word != "covariance" && word != "univariate") {
+    throw py::value_error("form: expected 'auto', 'covariance' or 'univariate', got '" + word + "'");
+  }
+  return word == "univariate";
+}
+
 int parse_threads(int threads) {
   if (threads < 1) {
     throw py::value_error("threads: expected at least 1, got " + std::to_string(threads));
@@ -74,9 +82,9 @@ void keep_state(ResultWriter& writer, const linear::FilterProblem<Scalar>& probl
 }
 
 template <class Scalar>
-py::dict filter_as(const py::object& arrays, Store store, int threads, const py::object& out) {
+py::dict filter_as(const py::object& arrays, Store store, int threads, const py::object& out, bool careful) {
   ProblemReader reader(arrays);
-  const auto problem = read_problem<Scalar>(reader);
+  const auto problem = read_problem<Scalar>(reader, careful);
   ResultWriter writer(out, problem.model.dims.N, problem.shared);
   linear::FilterResult<Scalar> result;
   result.loglik = writer.per_series<Scalar>("loglik", {});
@@ -85,8 +93,11 @@ py::dict filter_as(const py::object& arrays, Store store, int threads, const py:
   keep_moments(writer, problem.model.dims, store, result);
   keep_state(writer, problem, result);
   writer.check(reader.extents());
-  without_gil([&](Interrupt& stop) { linear::filter(problem, result, threads, stop); });
-  return writer.finish();
+  linear::Method method;
+  without_gil([&](Interrupt& stop) { method = linear::filter(problem, result, threads, stop); });
+  py::dict results = writer.finish();
+  results["method"] = method.text();
+  return results;
 }
 
 template <class Scalar>
@@ -113,7 +124,8 @@ constexpr const char* filter_doc = R"(Filter every series of a problem.
 `problem` has the attributes z, lengths, A, H, Q, R, B, D, b, c, S, u, u_before, input_lag, start_kind, mean, cov, inf,
 rank, noise_mean, noise_cov, noise_cross and diffuse_constant, all arrays of one dtype (float64 or float32).
 `store` is 'loglik', 'last', 'means', 'filtered' or 'all'; `threads` is at least 1; `out` is None or a dictionary of
-arrays to write to. Returns a dictionary of arrays. Memory is checked, never converted.)";
+arrays to write to; `form` is 'auto', 'covariance' (the same) or 'univariate' (one series at a time). Returns a
+dictionary of arrays, and under 'method' what ran. Memory is checked, never converted.)";
 
 constexpr const char* smooth_doc = R"(Smooth every series of a problem.
 
@@ -125,13 +137,16 @@ dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at.)";
 void register_linear(py::module_& m) {
   m.def(
       "linear_filter",
-      [](const py::object& problem, const std::string& store, int threads, const py::object& out) {
+      [](const py::object& problem, const std::string& store, int threads, const py::object& out,
+         const std::string& form) {
         const Store kept = parse_store(store);
+        const bool careful = parse_form(form);
         const int count = parse_threads(threads);
-        return is_double(problem) ? filter_as<double>(problem, kept, count, out)
-                                  : filter_as<float>(problem, kept, count, out);
+        return is_double(problem) ? filter_as<double>(problem, kept, count, out, careful)
+                                  : filter_as<float>(problem, kept, count, out, careful);
       },
-      py::arg("problem"), py::arg("store"), py::arg("threads"), py::arg("out") = py::none(), filter_doc);
+      py::arg("problem"), py::arg("store"), py::arg("threads"), py::arg("out") = py::none(), py::arg("form") = "auto",
+      filter_doc);
   m.def(
       "linear_smooth",
       [](const py::object& problem, int lag, int threads) {

@@ -123,8 +123,9 @@ linear::Start<Scalar> read_start(ProblemReader& reader, const Dims& dims) {
   return start;
 }
 
+/// `careful`: nothing is shared between series.
 template <class Scalar>
-linear::FilterProblem<Scalar> read_problem(ProblemReader& reader) {
+linear::FilterProblem<Scalar> read_problem(ProblemReader& reader, bool careful = false) {
   const Dims dims = read_dims(reader);
   linear::FilterProblem<Scalar> problem;
   problem.data.z = reader.required<Scalar>("z", {dims.N, dims.T}, {dims.m});
@@ -140,7 +141,8 @@ linear::FilterProblem<Scalar> read_problem(ProblemReader& reader) {
   }
   problem.diffuse_constant =
       convention == "kfas" ? linear::DiffuseConstant::kfas : linear::DiffuseConstant::statsmodels;
-  problem.shared = linear::shares_covariances(problem.model, problem.start, problem.data);
+  problem.careful = careful;
+  problem.shared = !careful && linear::shares_covariances(problem.model, problem.start, problem.data);
   return problem;
 }
 

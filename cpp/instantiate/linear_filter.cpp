@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The filter for double and float.
-#include "kelman/linear/filter.hpp"
+#include "kelman/linear/plan.hpp"
 
 namespace kelman::linear {
 
 template <Real Scalar>
-void filter(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads, Interrupt& stop) {
-  run_filter<Univariate<Scalar>>(problem, result, threads, stop);
+Method filter(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads, Interrupt& stop) {
+  return run_plan(problem, result, threads, stop);
 }
 
-template void filter(const FilterProblem<double>&, const FilterResult<double>&, int, Interrupt&);
-template void filter(const FilterProblem<float>&, const FilterResult<float>&, int, Interrupt&);
+template Method filter(const FilterProblem<double>&, const FilterResult<double>&, int, Interrupt&);
+template Method filter(const FilterProblem<float>&, const FilterResult<float>&, int, Interrupt&);
 
 }  // namespace kelman::linear

@@ -17,7 +17,7 @@ Dtype: TypeAlias = np.dtype[Any]
 
 Backend: TypeAlias = Literal["core", "torch"]
 DiffuseConstant: TypeAlias = Literal["kfas", "statsmodels"]
-Form: TypeAlias = Literal["auto", "covariance"]
+Form: TypeAlias = Literal["auto", "covariance", "univariate"]
 Initial: TypeAlias = Literal["x0", "x1", "stationary", "diffuse", "auto"]
 OnError: TypeAlias = Literal["raise", "warn", "nan"]
 Store: TypeAlias = Literal["loglik", "last", "means", "filtered", "all"]

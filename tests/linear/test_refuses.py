@@ -192,7 +192,7 @@ def test_a_wrong_diffuse_constant_is_named(verb: Any) -> None:
             "store: expected one of 'loglik', 'last', 'means', 'filtered', 'all', got 'everything'",
         ),
         ({"store": None}, "store: expected one of"),
-        ({"form": "square_root"}, "form: expected one of 'auto', 'covariance', got 'square_root'"),
+        ({"form": "square_root"}, "form: expected one of 'auto', 'covariance', 'univariate', got 'square_root'"),
         ({"store": ["all"]}, "store: expected one of"),
     ],
     ids=str,

@@ -8,6 +8,7 @@
 
 #include "kelman/core/parallel.hpp"
 #include "kelman/core/status.hpp"
+#include "kelman/linear/method.hpp"
 #include "kelman/linear/model.hpp"
 
 namespace kelman::linear {
@@ -32,7 +33,8 @@ struct FilterProblem {
   Start<Scalar> start;
   Data<Scalar> data;
   DiffuseConstant diffuse_constant = DiffuseConstant::kfas;
-  bool shared = false;  ///< model, start and missing pattern are the same for all series, and so are the lengths
+  bool careful = false;  ///< every series by itself, in the form that takes every kind of model and start
+  bool shared = false;   ///< model, start and missing pattern are the same for all series, and so are the lengths
 };
 
 /// Where a smoother writes; `lag_one_cov` may be null. Entry k of it is Cov(x_k, x_{k-1} | all).
@@ -90,9 +92,9 @@ template <Real Scalar>
   return static_cast<Index>(std::clamp(1e5 / std::max(series, 1.0), 1.0, 1024.0));
 }
 
-/// Filters every series; instantiated for double and float in the library.
+/// Filters every series and tells how; instantiated for double and float in the library.
 template <Real Scalar>
-void filter(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads, Interrupt& stop);
+Method filter(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads, Interrupt& stop);
 
 /// Smooths every series; instantiated for double and float in the library.
 template <Real Scalar>

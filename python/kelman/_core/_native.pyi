@@ -91,7 +91,11 @@ def fma_rate(seconds: typing.SupportsFloat | typing.SupportsIndex) -> float:
     """
 
 def linear_filter(
-    problem: typing.Any, store: str, threads: typing.SupportsInt | typing.SupportsIndex, out: typing.Any = None
+    problem: typing.Any,
+    store: str,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+    out: typing.Any = None,
+    form: str = "auto",
 ) -> dict:
     """
     Filter every series of a problem.
@@ -99,7 +103,8 @@ def linear_filter(
     `problem` has the attributes z, lengths, A, H, Q, R, B, D, b, c, S, u, u_before, input_lag, start_kind, mean, cov, inf,
     rank, noise_mean, noise_cov, noise_cross and diffuse_constant, all arrays of one dtype (float64 or float32).
     `store` is 'loglik', 'last', 'means', 'filtered' or 'all'; `threads` is at least 1; `out` is None or a dictionary of
-    arrays to write to. Returns a dictionary of arrays. Memory is checked, never converted.
+    arrays to write to; `form` is 'auto', 'covariance' (the same) or 'univariate' (one series at a time). Returns a
+    dictionary of arrays, and under 'method' what ran. Memory is checked, never converted.
     """
 
 def linear_smooth(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..models import StateSpace
     from ._state import FilterState
 
-FORMS: tuple[str, ...] = ("auto", "covariance")
+FORMS: tuple[str, ...] = ("auto", "covariance", "univariate")
 """The forms of the recursions that exist; "auto" chooses."""
 
 _SUSPICIOUS = 10
@@ -57,8 +57,10 @@ def filter(
         different lengths; its results are padded with NaN.
     u : array_like, shape (T, p) or (N, T, p), or a list, optional
         Inputs, shared or by series; ``(T,)`` if p = 1. Needed if the model has B or D.
-    form : {"auto", "covariance"}, default "auto"
-        Form of the recursions.
+    form : {"auto", "covariance", "univariate"}, default "auto"
+        Form of the recursions. "auto" and "covariance" are the same: the fastest way that suits the problem, named in
+        ``.method``. "univariate" takes every series by itself, which serves every problem and is the yardstick for the
+        others.
     store : {"filtered", "loglik", "last", "means", "all"}, default "filtered"
         What is kept: "loglik" only that; "last" the last moments; "means" the filtered means; "filtered" means,
         covariances and ``loglik_obs``; "all" the predictions and innovations too.
@@ -110,18 +112,18 @@ def filter(
     kernels = _registry.backend("linear", backend)
     posed = pose(model, z, u, start=start, diffuse_constant=diffuse_constant)
     reused = None if out is None else _reusable(out, posed, store)
-    raw = kernels.filter_raw(posed.problem, store, count, reused)
+    raw = kernels.filter_raw(posed.problem, store, count, reused, form)
     return finish(posed, raw, store, on_error)
 
 
-def finish(posed: Posed, raw: dict[str, Array], store: str, on_error: str, *, stacklevel: int = 5) -> FilterResult:
+def finish(posed: Posed, raw: dict[str, Any], store: str, on_error: str, *, stacklevel: int = 5) -> FilterResult:
     """Make the result of what a backend gave, and speak of what went wrong."""
     loglik, status, failed_at = raw["loglik"], raw["status"], raw["failed_at"]
     if status.any() or not np.isfinite(loglik).all() or not np.isfinite(raw["state_mean"]).all():
         refuse_infinity(posed)
     elif posed.T >= _SUSPICIOUS and not posed.resumed and not loglik.any() and np.isnan(posed.problem.z).all():
         warnings.warn("z: every value is missing (nan)", ModelWarning, stacklevel=stacklevel - 1)
-    arrays = {name: array for name, array in raw.items() if not name.startswith("state_")}
+    arrays = {name: array for name, array in raw.items() if not name.startswith("state_") and name != "method"}
     timed = FilterResult._timed_of(store)
     arrays = pad_with_nan(arrays, timed, posed.lengths if posed.problem.lengths is not None else None)
     arrays = blank_failures(arrays, timed, status, failed_at)
@@ -130,7 +132,7 @@ def finish(posed: Posed, raw: dict[str, Array], store: str, on_error: str, *, st
         posed.batched,
         posed.lengths,
         store,
-        "covariance",
+        str(raw.get("method", "reference")),
         state_from_raw(raw, posed.last_u(), posed.model, posed.batched),
     )
     settle(status, failed_at, on_error, lambda: result, stacklevel=stacklevel)

@@ -41,7 +41,10 @@ class FilterResult(Kept):
     store : str
         What was kept.
     method : str
-        Form of the recursions that was used.
+        What ran: "shared" (covariances once for all series), "grouped" (once for each pattern of gaps), "lanes" (series
+        side by side in vector registers), "scalar" (one series), "steady" (one series, whose covariances became
+        constant), "univariate" (one series at a time, every kind of model and start), several joined by "+", as
+        "univariate+lanes" after a diffuse start; or "reference" (PyTorch).
     state : FilterState
         Where the filter stopped: give it as ``start=`` to go on.
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ._problem import Problem
 
 
-def filter_raw(problem: Problem, store: str, threads: int, out: Mapping[str, Array] | None = None) -> dict[str, Array]:
+def filter_raw(
+    problem: Problem, store: str, threads: int, out: Mapping[str, Array] | None = None, form: str = "auto"
+) -> dict[str, Any]:
     """Filter every series.
 
     Parameters
@@ -31,15 +33,20 @@ def filter_raw(problem: Problem, store: str, threads: int, out: Mapping[str, Arr
         Number of threads, at least 1; the results do not depend on it.
     out : mapping of arrays, optional
         Arrays of an earlier result to write to, by name.
+    form : {"auto", "covariance", "univariate"}
+        "univariate": one series at a time; else the fastest way.
 
     Returns
     -------
     dict of ndarray
-        loglik, status, failed_at, what `store` keeps, and the end state under names that begin with ``state_``.
+        loglik, status, failed_at, what `store` keeps, and the end state under names that begin with ``state_``; and
+        under ``method`` the words for what ran.
         Covariances that are the same for all series are read-only views of one.
     """
-    given = None if out is None else {name: _owner(array) for name, array in out.items()}
-    raw: dict[str, Array] = _core.native().linear_filter(problem=problem, store=store, threads=threads, out=given)
+    given = None if out is None else {name: _owner(array) for name, array in out.items() if name != "method"}
+    raw: dict[str, Any] = _core.native().linear_filter(
+        problem=problem, store=store, threads=threads, out=given, form=form
+    )
     return raw
 
 

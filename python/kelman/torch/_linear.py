@@ -54,7 +54,7 @@ def loglik(problem: Any) -> Tensor:
     return total
 
 
-def filter_raw(problem: Any, store: str, threads: int = 1, out: Arrays | None = None) -> Arrays:
+def filter_raw(problem: Any, store: str, threads: int = 1, out: Arrays | None = None, form: str = "auto") -> Arrays:
     """Filter every series.
 
     Parameters
@@ -67,13 +67,15 @@ def filter_raw(problem: Any, store: str, threads: int = 1, out: Arrays | None = 
         Not used: PyTorch has its own threads.
     out : dict of arrays, optional
         Arrays of a previous call to write into.
+    form : str
+        Not used: there is one.
 
     Returns
     -------
     dict of arrays
         The moments that `store` keeps, ``loglik``, ``status``, ``failed_at`` and the state to go on from (``state_*``).
     """
-    del threads
+    del threads, form
     trouble, names = new_trouble(problem), _KEPT[store]
     columns: dict[str, list[Tensor]] = {name: [] for name in names}
     total: Tensor | None = None

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which way a filter problem takes. The first that fits:
+//
+//   careful      the user asked for it (form="univariate"): one series at a time
+//   shared       model, start and gaps are the same in all series: covariances once
+//   otherwise    one series at a time
+//
+// The way depends on the sizes and on what is the same for all series, never on the number of threads.
+#pragma once
+
+#include "kelman/linear/filter.hpp"
+
+namespace kelman::linear {
+
+/// Filters every series of a problem by the way that suits it, and tells which it was.
+template <Real Scalar>
+Method run_plan(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads,
+                Interrupt& stop) {
+  run_filter<Univariate<Scalar>>(problem, result, threads, stop);
+  return problem.shared ? Way::shared : Way::univariate;
+}
+
+}  // namespace kelman::linear
