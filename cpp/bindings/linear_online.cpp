@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "bindings/linear_problem.hpp"
+#include "bindings/online.hpp"
 #include "kelman/linear/online.hpp"
 
 namespace kelman::bindings {
@@ -15,39 +16,38 @@ namespace {
 /// Refuses that two threads use one handle at the same time.
 class Turn {
  public:
-  explicit Turn(std::atomic<bool>& busy) : busy_(busy) {
-    if (busy_.exchange(true, std::memory_order_acquire)) {
-      throw std::runtime_error("this stepper is in use by another thread");
+  explicit Turn(std::atomic<bool>& busy) : busy_(busy), mine_(!busy.exchange(true, std::memory_order_acquire)) {}
+  ~Turn() {
+    if (mine_) {
+      busy_.store(false, std::memory_order_release);
     }
   }
-  ~Turn() { busy_.store(false, std::memory_order_release); }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
+  [[nodiscard]] bool mine() const noexcept { return mine_; }
+
+  void require() const {
+    if (!mine_) {
+      throw std::runtime_error("this stepper is in use by another thread");
+    }
+  }
+
  private:
   std::atomic<bool>& busy_;
+  bool mine_;
 };
 
 /// The handle in either precision.
-class Stepper {
- public:
-  Stepper() = default;
-  Stepper(const Stepper&) = delete;
-  Stepper& operator=(const Stepper&) = delete;
-  virtual ~Stepper() = default;
-  virtual void step(const py::object& z, const py::object& u, const py::object& mean, const py::object& loglik) = 0;
-  [[nodiscard]] virtual py::dict state() const = 0;
-  [[nodiscard]] virtual Index steps() const = 0;
-};
-
 template <class Scalar>
-class StepperOf final : public Stepper {
+class StepperOf final : public OnlineHandle {
  public:
   explicit StepperOf(const py::object& problem) : problem_(problem), reader_(problem) {
     const auto whole = read_problem<Scalar>(reader_);
     dims_ = whole.model.dims;
     const bool shared = dims_.N > 1 ? shares_start(whole) : true;
-    model_steps_ = varies(whole.model) ? dims_.T : -1;
+    dims_.T = varies(whole.model) ? dims_.T : 0;
+    work_ = linear::work_per_step(whole.model, false);
     lag_ = whole.model.input_lag;
     online_ = std::make_unique<linear::Online<linear::Univariate<Scalar>>>(whole.model, whole.start,
                                                                            whole.diffuse_constant, shared);
@@ -60,31 +60,56 @@ class StepperOf final : public Stepper {
     }
   }
 
-  void step(const py::object& z, const py::object& u, const py::object& mean, const py::object& loglik) override {
-    const Turn turn(busy_);
-    if (model_steps_ >= 0 && online_->steps() >= model_steps_) {
-      throw py::index_error("the model varies over " + std::to_string(model_steps_) +
-                            " steps, and all have been taken");
+  [[nodiscard]] const Dims& dims() const noexcept override { return dims_; }
+  [[nodiscard]] int type() const noexcept override { return type_number<Scalar>(); }
+  [[nodiscard]] Index steps() const noexcept override { return online_->steps(); }
+
+  [[nodiscard]] double work() const noexcept override { return work_ * static_cast<double>(dims_.N); }
+
+  [[nodiscard]] bool acceptable(const void* z, const void* u) const noexcept override {
+    const auto* const values = static_cast<const Scalar*>(z);
+    const auto* const inputs = static_cast<const Scalar*>(u);
+    bool infinite = false;
+    for (Index j = 0; j < dims_.N * dims_.m; ++j) {
+      infinite = infinite || std::isinf(values[j]);
     }
-    const auto measured = input<Scalar>(z, "z", {dims_.N}, {dims_.m});
+    for (Index j = 0; inputs != nullptr && j < dims_.N * dims_.p; ++j) {
+      infinite = infinite || !std::isfinite(inputs[j]);
+    }
+    return !infinite;
+  }
+
+  Taken step(const void* z, const void* u, const unsigned char* measured, void* mean) override {
+    const Turn turn(busy_);
+    if (!turn.mine()) {
+      return Taken::not_yet;
+    }
+    const Field<const Scalar> given{static_cast<const Scalar*>(u), dims_.p, 0};
+    return take({static_cast<const Scalar*>(z), dims_.m, 0}, u == nullptr ? Field<const Scalar>{} : given, measured,
+                static_cast<Scalar*>(mean), nullptr)
+               ? Taken::trouble
+               : Taken::well;
+  }
+
+  bool step_checked(const py::object& z, const py::object& u, const py::object& mean, const py::object& loglik,
+                    const py::object& measured) override {
+    const Turn turn(busy_);
+    turn.require();
+    if (dims_.T > 0 && online_->steps() >= dims_.T) {
+      throw py::index_error("the model varies over " + std::to_string(dims_.T) + " steps, and all have been taken");
+    }
+    const auto values = input<Scalar>(z, "z", {dims_.N}, {dims_.m});
     const auto given = optional_input<Scalar>(u, "u", {dims_.N}, {dims_.p});
+    const auto mask = optional_input<bool>(measured, "measured", {}, {dims_.N});
     const auto mean_out = mean.is_none() ? Field<Scalar>{} : output<Scalar>(mean, "mean", {dims_.N}, {dims_.n});
     const auto loglik_out = loglik.is_none() ? Field<Scalar>{} : output<Scalar>(loglik, "loglik", {dims_.N}, {});
     refuse_overlap(z, u, mean, loglik);
-    online_->step(measured, given, driving(given), loglik_out.data);
-    if (lag_ && given) {
-      has_before_ = true;
-      for (Index i = 0; i < dims_.N; ++i) {
-        std::copy_n(given.at(i), dims_.p, before_.data() + i * dims_.p);
-      }
-    }
-    for (Index i = 0; mean_out && i < dims_.N; ++i) {
-      std::copy_n(online_->state(i).x, dims_.n, mean_out.data + i * dims_.n);
-    }
+    return take(values, given, reinterpret_cast<const unsigned char*>(mask.data), mean_out.data, loglik_out.data);
   }
 
   [[nodiscard]] py::dict state() const override {
     const Turn turn(busy_);
+    turn.require();
     const Index n = dims_.n;
     const Index columns = problem_columns();
     ResultWriter writer(py::none(), dims_.N, online_->shared() && dims_.N > 1);
@@ -97,6 +122,10 @@ class StepperOf final : public Stepper {
     const auto noise_cross = writer.covariance<Scalar>("state_noise_cross", {}, {n, n});
     const auto status = writer.per_series<std::int32_t>("status", {});
     const auto failed_at = writer.per_series<std::int64_t>("failed_at", {});
+    const auto loglik = writer.per_series<double>("loglik", {});
+    if (has_before_) {
+      std::copy_n(before_.data(), dims_.N * dims_.p, writer.per_series<Scalar>("last_u", {dims_.p}).data);
+    }
     const Scalar nan = std::numeric_limits<Scalar>::quiet_NaN();
     for (Index i = 0; i < dims_.N; ++i) {
       const auto& one = online_->state(i);
@@ -108,6 +137,7 @@ class StepperOf final : public Stepper {
       }
       *status.at(i) = static_cast<std::int32_t>(one.outcome.status);
       *failed_at.at(i) = static_cast<std::int64_t>(one.outcome.at);
+      *loglik.at(i) = one.loglik;
       linalg::copy_block(n, n, moments.cov, moments.cov_ld, cov.at(i), n);
       if (!online_->shared() && !one.outcome.usable()) {
         std::fill_n(cov.at(i), n * n, nan);
@@ -121,9 +151,23 @@ class StepperOf final : public Stepper {
     return writer.finish();
   }
 
-  [[nodiscard]] Index steps() const override { return online_->steps(); }
-
  private:
+  /// Takes a step; tells whether a series got into trouble.
+  bool take(const Field<const Scalar>& z, const Field<const Scalar>& u, const unsigned char* measured, Scalar* mean,
+            Scalar* loglik) {
+    const bool trouble = online_->step(z, u, driving(u), measured, loglik);
+    if (lag_ && u) {
+      has_before_ = true;
+      for (Index i = 0; i < dims_.N; ++i) {
+        std::copy_n(u.at(i), dims_.p, before_.data() + i * dims_.p);
+      }
+    }
+    for (Index i = 0; mean != nullptr && i < dims_.N; ++i) {
+      std::copy_n(online_->state(i).x, dims_.n, mean + i * dims_.n);
+    }
+    return trouble;
+  }
+
   static bool shares_start(const linear::FilterProblem<Scalar>& problem) {
     linear::Data<Scalar> nothing;  // only model and start count: the pattern of z is looked at in every step
     linear::Model<Scalar> model = problem.model;
@@ -173,7 +217,7 @@ class StepperOf final : public Stepper {
   py::object problem_;  // keeps the arrays alive that the views look at
   ProblemReader reader_;
   Dims dims_;
-  Index model_steps_ = -1;
+  double work_ = 0;
   bool lag_ = false;
   bool joint_ = !problem_.attr("S").is_none();
   bool has_before_ = false;
@@ -185,25 +229,26 @@ class StepperOf final : public Stepper {
 }  // namespace
 
 void register_linear_online(py::module_& m) {
-  py::class_<Stepper>(
+  py::class_<OnlineHandle>(
       m, "LinearStepper", py::module_local(),
       "The filter online: one call per time step for N series. Of the problem, the values of z and u are "
       "not used, only their shapes; its arrays must not change while the stepper lives.")
-      .def(py::init([](const py::object& problem) -> std::unique_ptr<Stepper> {
+      .def(py::init([](const py::object& problem) -> std::unique_ptr<OnlineHandle> {
              if (is_double(problem)) {
                return std::make_unique<StepperOf<double>>(problem);
              }
              return std::make_unique<StepperOf<float>>(problem);
            }),
            py::arg("problem"), "Starts before the first measurement of a problem as linear_filter takes it.")
-      .def("step", &Stepper::step, py::arg("z"), py::arg("u") = py::none(), py::arg("mean") = py::none(),
-           py::arg("loglik") = py::none(),
-           "Takes z (N, m; NaN = missing) and u (N, p). Writes the filtered means to `mean` (N, n) and the "
-           "contributions "
-           "to the log-likelihood to `loglik` (N,), unless None.")
-      .def("state", &Stepper::state,
-           "Where the stepper stands, under the names of linear_filter's end state, with status and failed_at.")
-      .def_property_readonly("steps", &Stepper::steps, "Number of steps taken.");
+      .def("step", &OnlineHandle::step_checked, py::arg("z"), py::arg("u") = py::none(), py::arg("mean") = py::none(),
+           py::arg("loglik") = py::none(), py::arg("measured") = py::none(),
+           "Takes z (N, m; NaN = missing) and u (N, p); where `measured` (N) is False, all of z is missing. Writes the "
+           "filtered means to `mean` (N, n) and the contributions to the log-likelihood to `loglik` (N,), unless None. "
+           "Tells whether a series got into trouble in this step.")
+      .def("state", &OnlineHandle::state,
+           "Where the stepper stands, under the names of linear_filter's end state, with loglik, status and failed_at.")
+      .def_property_readonly("steps", &OnlineHandle::steps, "Number of steps taken.");
+  register_online_call(m);
 }
 
 }  // namespace kelman::bindings

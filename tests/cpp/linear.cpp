@@ -322,7 +322,7 @@ TEST_CASE("nothing is allocated in a time loop") {
       covariances.backward(0, 20, history, stop);
       const auto outcome = means.run(0, 20, history, trouble, stop);
       for (Index k = 0; k < 20; ++k) {
-        online.step({c.problem.data.z.at(0, k), 40, 0}, {}, {}, nullptr);
+        online.step({c.problem.data.z.at(0, k), 40, 0}, {}, {}, nullptr, nullptr);
       }
       const long after = allocations.load();
       CHECK(after == before);

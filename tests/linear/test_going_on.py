@@ -229,10 +229,3 @@ def test_what_float32_cannot_hold_is_refused() -> None:
         step([0.0, 0.0], [0.0], R=1e300 * np.eye(2))
     with pytest.raises(KelmanError, match="u: every entry must be finite"):
         kelman.loglik(m, data().astype("f4"), 1e300 * inputs())
-
-
-def test_a_stepper_is_no_value() -> None:
-    """It can be neither copied nor pickled; its state can."""
-    step = kelman.Stepper(model())
-    with pytest.raises(TypeError, match=r"pickle its \.state"):
-        pickle.dumps(step)

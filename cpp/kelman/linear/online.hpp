@@ -92,8 +92,10 @@ class Online {
         tape_(model, 1, memory_),
         mask_(memory_.take<unsigned char>(model.dims.m)),
         other_(memory_.take<unsigned char>(model.dims.m)),
+        nothing_(memory_.take<Scalar>(model.dims.m)),
         states_(memory_.take<MeanState<Scalar>>(model.dims.N)) {
     const Index N = model.dims.N;
+    std::fill_n(nothing_, model.dims.m, std::numeric_limits<Scalar>::quiet_NaN());
     auto* const x = memory_.take<Scalar>(N * model.size());
     auto* const reach = memory_.take<Scalar>(N * model.dims.n);
     for (Index i = 0; i < N; ++i) {
@@ -116,24 +118,30 @@ class Online {
   Online& operator=(const Online&) = delete;
 
   /// Takes z_k (N×m; NaN = missing) with the inputs `u` (N×p) that are fed through and `driving` (N×p) that lead into
-  /// x_k (null fields = none). Adds nothing up: `loglik` (N) gets the contributions of this step; null is allowed.
-  void step(const Field<const Scalar>& z, const Field<const Scalar>& u, const Field<const Scalar>& driving,
-            Scalar* loglik) {
+  /// x_k (null fields = none); where `measured` (N; null = everywhere) is zero, all of z_k is missing. `loglik` (N)
+  /// gets the contributions of this step; null is allowed. Tells whether some series got into trouble in this step.
+  bool step(const Field<const Scalar>& z, const Field<const Scalar>& u, const Field<const Scalar>& driving,
+            const unsigned char* measured, Scalar* loglik) {
     const Index N = model_.dims.N;
-    if (shared_ && !same_pattern(z)) {
+    const auto seen = [&](Index i) { return measured == nullptr || measured[i] != 0 ? z.at(i) : nothing_; };
+    if (shared_ && !same_pattern(seen)) {
       split();
     }
     Status status = Status::ok;
+    bool trouble = false;
     for (Index i = 0; i < N; ++i) {
       if (i == 0 || !shared_) {
-        status = covariances(i, z.at(i));
+        status = covariances(i, seen(i));
       }
-      const Scalar gained = mean(i, status, z.at(i), u ? u.at(i) : nullptr, driving ? driving.at(i) : nullptr);
+      const Scalar gained = mean(i, status, seen(i), u ? u.at(i) : nullptr, driving ? driving.at(i) : nullptr);
+      trouble = trouble || states_[i].outcome.at == steps_;
+      states_[i].loglik += static_cast<double>(gained);
       if (loglik != nullptr) {
         loglik[i] = gained;
       }
     }
     ++steps_;
+    return trouble;
   }
 
   /// Time steps taken so far.
@@ -149,11 +157,12 @@ class Online {
   [[nodiscard]] Moments<Scalar> moments(Index i) const noexcept { return shared_ ? form_.moments() : resting_->get(i); }
 
  private:
-  [[nodiscard]] bool same_pattern(const Field<const Scalar>& z) noexcept {
+  template <class Seen>
+  [[nodiscard]] bool same_pattern(const Seen& seen) noexcept {
     const Index m = model_.dims.m;
-    observe(m, z.at(0), mask_);
+    observe(m, seen(0), mask_);
     for (Index i = 1; i < model_.dims.N; ++i) {
-      observe(m, z.at(i), other_);
+      observe(m, seen(i), other_);
       if (!std::equal(mask_, mask_ + m, other_)) {
         return false;
       }
@@ -222,6 +231,7 @@ class Online {
   std::optional<Resting<Scalar>> resting_;
   unsigned char* mask_;
   unsigned char* other_;
+  Scalar* nothing_;  // a measurement of which everything is missing (m)
   MeanState<Scalar>* states_;
 };
 

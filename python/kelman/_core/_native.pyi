@@ -8,6 +8,8 @@ import typing
 
 __all__: list[str] = [
     "LinearStepper",
+    "StepperBase",
+    "accelerate",
     "activations",
     "elman_forward",
     "elman_gauss_newton",
@@ -27,17 +29,39 @@ class LinearStepper:
         """
     def state(self) -> dict:
         """
-        Where the stepper stands, under the names of linear_filter's end state, with status and failed_at.
+        Where the stepper stands, under the names of linear_filter's end state, with loglik, status and failed_at.
         """
-    def step(self, z: typing.Any, u: typing.Any = None, mean: typing.Any = None, loglik: typing.Any = None) -> None:
+    def step(
+        self,
+        z: typing.Any,
+        u: typing.Any = None,
+        mean: typing.Any = None,
+        loglik: typing.Any = None,
+        measured: typing.Any = None,
+    ) -> bool:
         """
-        Takes z (N, m; NaN = missing) and u (N, p). Writes the filtered means to `mean` (N, n) and the contributions to the log-likelihood to `loglik` (N,), unless None.
+        Takes z (N, m; NaN = missing) and u (N, p); where `measured` (N) is False, all of z is missing. Writes the filtered means to `mean` (N, n) and the contributions to the log-likelihood to `loglik` (N,), unless None. Tells whether a series got into trouble in this step.
         """
     @property
     def steps(self) -> int:
         """
         Number of steps taken.
         """
+
+class StepperBase:
+    """
+    Room for the handle of a `kelman.Stepper`, and the short way to it.
+    """
+    @staticmethod
+    def _attach(*args, **kwargs):
+        """
+        _attach(handle, batched): let calls go to this LinearStepper; None: to Python.
+        """
+
+def accelerate(subclass: type) -> None:
+    """
+    Let calls of the instances of a subclass of StepperBase try the attached handle before their `__call__`.
+    """
 
 def elman_forward(
     weights: dict,

@@ -17,6 +17,27 @@ if TYPE_CHECKING:
     from .._types import Array
     from ._problem import Problem
 
+    class StepperBase:
+        """What lies below a `Stepper`: room for the core's handle."""
+
+        def _attach(self, handle: Any, batched: bool, /) -> None: ...
+
+    def accelerate(subclass: type) -> None:
+        """Let calls of the instances of a `StepperBase` try the attached handle before their `__call__`."""
+
+elif _core.core is not None:
+    StepperBase, accelerate = _core.core.StepperBase, _core.core.accelerate
+else:
+
+    class StepperBase:
+        """Without the core every call goes to Python."""
+
+        def _attach(self, handle, batched, /):
+            """Do nothing."""
+
+    def accelerate(subclass):
+        """Do nothing."""
+
 
 def filter_raw(
     problem: Problem, store: str, threads: int, out: Mapping[str, Array] | None = None, form: str = "auto"

@@ -72,6 +72,28 @@ class FilterState:
         return f"FilterState({count}, {self._mean.shape[-1]} states, {self._mean.dtype}{rest})"
 
 
+def rows_of(state: FilterState, rows: Array) -> FilterState:
+    """Return the state of some series, in the order of `rows`."""
+    parts = {f.name: getattr(state, f.name) for f in fields(state)}
+    cut: dict[str, Any] = {name: value[rows] for name, value in parts.items() if isinstance(value, np.ndarray)}
+    return replace(state, **cut, _batched=True)
+
+
+def joined(states: list[FilterState]) -> FilterState:
+    """Return the states of several groups of series as one; their diffuse parts get zero columns where they differ."""
+    if len(states) == 1:
+        return states[0]
+    columns = max(state._inf.shape[-1] for state in states)
+    parts: dict[str, Any] = {}
+    for f in fields(FilterState):
+        arrays = [getattr(state, f.name) for state in states]
+        if f.name == "_inf":
+            arrays = [np.pad(array, ((0, 0), (0, 0), (0, columns - array.shape[-1]))) for array in arrays]
+        if isinstance(arrays[0], np.ndarray):
+            parts[f.name] = np.concatenate(arrays)
+    return replace(states[0], **parts, _batched=True)
+
+
 _MOMENTS = ("mean", "cov", "inf", "rank", "noise_mean", "noise_cov", "noise_cross")
 
 

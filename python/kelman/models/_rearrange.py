@@ -54,6 +54,16 @@ def of_series(fields: Fields, i: int) -> Fields:
     return cut
 
 
+def of_rows(fields: Fields, rows: Array) -> Fields:
+    """Return the arrays of some series, in the order of `rows`."""
+    cut: Fields = {}
+    for name, letters in (SYSTEM | START).items():
+        array = fields[name]
+        by_series = array is not None and array.ndim == len(letters) + 1 + (name in SYSTEM) and array.shape[0] > 1
+        cut[name] = array[rows] if array is not None and by_series else array
+    return cut
+
+
 def of_steps(fields: Fields, first: int, stop: int) -> Fields:
     """Return the arrays with their time axes cut."""
     cut = dict(fields)

@@ -10,7 +10,7 @@ import numpy as np
 from .._arrays import FLOAT32, FLOAT64, as_count, require_finite
 from ..errors import KelmanError
 from ._meaning import START, SYSTEM, Dims, measure
-from ._rearrange import Fields, of_series, of_steps
+from ._rearrange import Fields, of_rows, of_series, of_steps
 
 if TYPE_CHECKING:
     from .._types import Array, Dtype, Initial
@@ -163,6 +163,12 @@ class Views:
         if i >= self.dims.N:
             raise KelmanError(f"i: series {i} of {self.dims.N} (counted from 0)")
         return self._trusted(of_series(self._fields(), i), self.dtype, self.initial, self.input_lag)
+
+    def _rows(self, rows: Array) -> Self:
+        """Return the model of some series, in the order of `rows`."""
+        if self.dims.N is None:
+            return self
+        return self._trusted(of_rows(self._fields(), rows), self.dtype, self.initial, self.input_lag)
 
     def window(self, first: int, stop: int) -> Self:
         """Return the model for the steps from `first` up to, not including, `stop` (itself, if nothing varies in time).

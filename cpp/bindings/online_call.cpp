@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The call `step(z)` of a `kelman.Stepper`, for measurements that need no conversion.
+//
+// A step of a small model takes some 50 ns, less than Python needs to reach a function of its own. `StepperBase` is a
+// plain C type with room for the handle; `accelerate` puts the function below into the call slot of its Python
+// subclass. It takes what is an array of the right dtype and shape already. Anything else, and every error, goes to the
+// class's own `__call__`, whose numbers are the same.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <array>
+
+#include "bindings/array.hpp"
+#include "bindings/online.hpp"
+
+namespace kelman::bindings {
+
+namespace {
+
+/// An instance: Python's head, the handle that it keeps alive, and the number of axes of z (1: one series).
+struct CallObject {
+  PyObject ob_base;
+  PyObject* owner;
+  OnlineHandle* core;
+  int axes;
+};
+
+CallObject& call_of(PyObject* self) { return *reinterpret_cast<CallObject*>(self); }
+
+/// From this many operations on, other Python threads may run during a step.
+constexpr double long_step = 2e5;
+
+/// What the arguments of a call are, as they came.
+struct Arguments {
+  PyObject* z = nullptr;
+  PyObject* u = nullptr;
+  PyObject* mask = nullptr;
+};
+
+/// Sorts the arguments z, u and mask; false if there are others.
+bool sort(PyObject* args, PyObject* kwargs, Arguments& out) {
+  PyObject** const places[] = {&out.z, &out.u, &out.mask};
+  const Py_ssize_t given = PyTuple_GET_SIZE(args);
+  if (given > 3) {
+    return false;
+  }
+  for (Py_ssize_t i = 0; i < given; ++i) {
+    *places[i] = PyTuple_GET_ITEM(args, i);
+  }
+  if (kwargs != nullptr) {
+    constexpr const char* names[] = {"z", "u", "mask"};
+    PyObject* key = nullptr;
+    PyObject* value = nullptr;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(kwargs, &position, &key, &value) != 0) {
+      int found = 0;
+      while (found < 3 && PyUnicode_CompareWithASCIIString(key, names[found]) != 0) {
+        ++found;
+      }
+      if (found == 3 || *places[found] != nullptr) {
+        return false;
+      }
+      *places[found] = value;
+    }
+  }
+  if (out.u == Py_None) {
+    out.u = nullptr;
+  }
+  if (out.mask == Py_None) {
+    out.mask = nullptr;
+  }
+  return out.z != nullptr;
+}
+
+/// The memory of a C-contiguous aligned array of this type, with the shape (rows, columns) or (columns); null for
+/// anything else. Without rows (`axes` 1) or without columns (`columns` < 0) that axis is not there.
+void* plain(PyObject* object, int type, int axes, Index rows, Index columns) {
+  const auto& numpy = py::detail::npy_api::get();
+  if (Py_TYPE(object) != numpy.PyArray_Type_) {
+    return nullptr;
+  }
+  const auto* const array = py::detail::array_proxy(object);
+  constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  const auto* const dtype = py::detail::array_descriptor_proxy(array->descr);
+  if (array->nd != axes || (array->flags & wanted) != wanted || dtype->type_num != type ||
+      (dtype->byteorder != '=' && dtype->byteorder != '|')) {
+    return nullptr;
+  }
+  const bool fits = columns < 0 ? array->dimensions[0] == rows
+                                : array->dimensions[axes - 1] == columns && (axes == 1 || array->dimensions[0] == rows);
+  return fits ? array->data : nullptr;
+}
+
+/// A fresh array for the means: (n), or (N, n).
+PyObject* fresh_mean(const OnlineHandle& core, int axes) {
+  const auto& numpy = py::detail::npy_api::get();
+  const std::array<Py_intptr_t, 2> shape{static_cast<Py_intptr_t>(core.dims().N),
+                                         static_cast<Py_intptr_t>(core.dims().n)};
+  return numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, numpy.PyArray_DescrFromType_(core.type()), axes,
+                                     shape.data() + (2 - axes), nullptr, nullptr, 0, nullptr);
+}
+
+/// Takes the step, or returns null without an error set where the long way has to decide.
+PyObject* quick(PyObject* self, PyObject* args, PyObject* kwargs) {
+  const CallObject& me = call_of(self);
+  OnlineHandle& core = *me.core;
+  const Dims& dims = core.dims();
+  Arguments given;
+  if (!sort(args, kwargs, given) || (given.u != nullptr) != (dims.p > 0) || (dims.T > 0 && core.steps() >= dims.T)) {
+    return nullptr;
+  }
+  double number = 0;
+  float single = 0;
+  const void* z = nullptr;
+  if (PyFloat_CheckExact(given.z) && me.axes == 1 && dims.m == 1) {
+    number = PyFloat_AS_DOUBLE(given.z);
+    single = static_cast<float>(number);
+    z = core.type() == type_number<double>() ? static_cast<const void*>(&number) : static_cast<const void*>(&single);
+  } else {
+    z = plain(given.z, core.type(), me.axes, dims.N, dims.m);
+  }
+  const void* const u = given.u == nullptr ? nullptr : plain(given.u, core.type(), me.axes, dims.N, dims.p);
+  const void* const mask =
+      given.mask == nullptr ? nullptr : plain(given.mask, py::detail::npy_api::NPY_BOOL_, 1, dims.N, -1);
+  if (z == nullptr || (given.u != nullptr && u == nullptr) || (given.mask != nullptr && mask == nullptr) ||
+      !core.acceptable(z, u)) {
+    return nullptr;
+  }
+  PyObject* const mean = fresh_mean(core, me.axes);
+  if (mean == nullptr) {
+    return nullptr;
+  }
+  void* const to = py::detail::array_proxy(mean)->data;
+  OnlineHandle::Taken taken;
+  try {
+    if (core.work() > long_step) {
+      const py::gil_scoped_release release;
+      taken = core.step(z, u, static_cast<const unsigned char*>(mask), to);
+    } else {
+      taken = core.step(z, u, static_cast<const unsigned char*>(mask), to);
+    }
+  } catch (const std::bad_alloc&) {
+    Py_DECREF(mean);
+    return PyErr_NoMemory();
+  }
+  if (taken == OnlineHandle::Taken::well) {
+    return mean;
+  }
+  if (taken == OnlineHandle::Taken::not_yet) {
+    Py_DECREF(mean);
+    return nullptr;  // the long way says that the stepper is in use
+  }
+  PyObject* const looked = PyObject_CallMethod(self, "_look", "i", 3);
+  if (looked == nullptr) {
+    Py_DECREF(mean);
+    return nullptr;
+  }
+  Py_DECREF(looked);
+  return mean;
+}
+
+/// The call slot.
+PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
+  if (call_of(self).core != nullptr) {
+    PyObject* const mean = quick(self, args, kwargs);
+    if (mean != nullptr || PyErr_Occurred() != nullptr) {
+      return mean;
+    }
+  }
+  PyObject* const method = PyObject_GetAttrString(self, "__call__");
+  if (method == nullptr) {
+    return nullptr;
+  }
+  PyObject* const result = PyObject_Call(method, args, kwargs);
+  Py_DECREF(method);
+  return result;
+}
+
+void release(PyObject* self) {
+  PyTypeObject* const type = Py_TYPE(self);
+  Py_CLEAR(call_of(self).owner);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+/// _attach(handle, batched): from now on calls go to this LinearStepper, or to Python if it is None.
+PyObject* attach(PyObject* self, PyObject* args) {
+  PyObject* handle = nullptr;
+  int batched = 0;
+  if (PyArg_ParseTuple(args, "Op:_attach", &handle, &batched) == 0) {
+    return nullptr;
+  }
+  OnlineHandle* core = nullptr;
+  if (handle != Py_None) {
+    try {
+      core = &py::cast<OnlineHandle&>(py::handle(handle));
+    } catch (const py::cast_error&) {
+      PyErr_SetString(PyExc_TypeError, "handle: expected a LinearStepper or None");
+      return nullptr;
+    }
+  }
+  CallObject& me = call_of(self);
+  PyObject* const before = me.owner;
+  me.core = core;
+  me.axes = batched != 0 ? 2 : 1;
+  me.owner = core == nullptr ? nullptr : Py_NewRef(handle);
+  Py_XDECREF(before);
+  Py_RETURN_NONE;
+}
+
+PyMethodDef methods[] = {
+    {"_attach", attach, METH_VARARGS, "_attach(handle, batched): let calls go to this LinearStepper; None: to Python."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot slots[] = {
+    {Py_tp_doc, const_cast<char*>("Room for the handle of a `kelman.Stepper`, and the short way to it.")},
+    {Py_tp_dealloc, reinterpret_cast<void*>(&release)},
+    {Py_tp_methods, methods},
+    {0, nullptr},
+};
+
+PyType_Spec spec = {"kelman._core.StepperBase", sizeof(CallObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+
+}  // namespace
+
+void register_online_call(py::module_& m) {
+  const auto base = py::reinterpret_steal<py::object>(PyType_FromModuleAndSpec(m.ptr(), &spec, nullptr));
+  if (!base) {
+    throw py::error_already_set();
+  }
+  base.attr("__module__") = m.attr("__name__");
+  m.attr("StepperBase") = base;
+  m.def(
+      "accelerate",
+      [base](const py::type& subclass) {
+        auto* const type = reinterpret_cast<PyTypeObject*>(subclass.ptr());
+        if (PyType_IsSubtype(type, reinterpret_cast<PyTypeObject*>(base.ptr())) == 0) {
+          throw py::type_error("subclass: expected a subclass of StepperBase");
+        }
+        type->tp_call = &call;
+      },
+      py::arg("subclass"),
+      "Let calls of the instances of a subclass of StepperBase try the attached handle before their `__call__`.");
+}
+
+}  // namespace kelman::bindings
