@@ -16,6 +16,7 @@ __all__: list[str] = [
     "elman_loss_and_grad",
     "fma_rate",
     "linear_filter",
+    "linear_gradient",
     "linear_smooth",
 ]
 
@@ -129,6 +130,20 @@ def linear_filter(
     `store` is 'loglik', 'last', 'means', 'filtered' or 'all'; `threads` is at least 1; `out` is None or a dictionary of
     arrays to write to; `form` is 'auto', 'covariance' (the same) or 'univariate' (one series at a time). Returns a
     dictionary of arrays, and under 'method' what ran. Memory is checked, never converted.
+    """
+
+def linear_gradient(
+    problem: typing.Any, summed: bool, threads: typing.SupportsInt | typing.SupportsIndex
+) -> dict:
+    """
+    Log-likelihood and its derivatives by the entries of model and start.
+
+    `problem` and `threads` are those of linear_filter. Returns a dictionary: loglik, status, failed_at of each series; and
+    the derivatives A, H, Q, R, B, D, b, c (those that the model has), mean and cov (of the start as it is posed), noise_mean
+    and noise_cov (of the noise before the first measurement, if the start is before it). A derivative has the shape
+    (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series up: (1, ...), (1, T, ...). Derivatives by
+    symmetric matrices are symmetric: d loglik = sum_ij G_ij dQ_ij. `method` is 'lanes', or 'unsupported' alone: then the
+    problem has S, diffuse directions, a singular R, a dense R with partly missing rows, or too many states.
     """
 
 def linear_smooth(

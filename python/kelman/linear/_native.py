@@ -92,6 +92,28 @@ def smooth_raw(problem: Problem, lag: int, threads: int) -> dict[str, Array]:
     return raw
 
 
+def gradient_raw(problem: Problem, summed: bool, threads: int) -> dict[str, Any]:
+    """Log-likelihood and its derivatives by every entry of model and start.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to differentiate.
+    summed : bool
+        Add the derivatives of all series up.
+    threads : int
+        Number of threads, at least 1; the results do not depend on it.
+
+    Returns
+    -------
+    dict
+        `method`, and unless it is "unsupported": loglik, status, failed_at, and the derivatives A, H, Q, R, B, D, b, c,
+        mean, cov, noise_mean, noise_cov of what the problem has, with a leading axis of N, or of 1 if `summed`.
+    """
+    raw: dict[str, Any] = _core.native().linear_gradient(problem=problem, summed=summed, threads=threads)
+    return raw
+
+
 def stepper(problem: Problem) -> Any:
     """Return the core's handle for filtering online, which begins before the first measurement of the problem.
 

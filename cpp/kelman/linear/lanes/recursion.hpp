@@ -50,6 +50,7 @@ struct State {
 template <int n, Lanes V>
 struct Gain {
   V K[n];
+  V f;        ///< variance of the innovation, 1 where missing
   V inverse;  ///< 1 / f
   V v;
 };
@@ -186,6 +187,7 @@ KELMAN_INLINE Gain<n, V> update(const C* h, const C& r, const V& y, State<n, V>&
   const V f = select(observed, along<n>(h, M) + V(r), V(T(1)));
   failed = failed | !(f >= V(std::numeric_limits<T>::min()));
   const V inverse = V(T(1)) / f;
+  gain.f = f;
   gain.inverse = select(observed, inverse, V(T(0)));
   gain.v = select(observed, y - along<n>(h, state.x), V(T(0)));
   KELMAN_UNROLL

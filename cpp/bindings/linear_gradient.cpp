@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// kelman.linear at the boundary: log-likelihood and gradient.
+#include <pybind11/pybind11.h>
+
+#include "bindings/call.hpp"
+#include "bindings/linear_problem.hpp"
+#include "kelman/linear/gradient.hpp"
+
+namespace kelman::bindings {
+
+namespace {
+
+/// The arrays of a gradient: one entry per series, or one for all; per time step where the model's field varies in
+/// time.
+class GradientArrays {
+ public:
+  GradientArrays(Index series, Index T) : series_(series), T_(T) {}
+
+  /// A zeroed array (series, *inner), or (series, T, *inner); null if the model has no such field.
+  template <class T>
+  Field<T> make(const char* name, bool present, bool timed, std::vector<Index> inner) {
+    if (!present) {
+      return {};
+    }
+    const Index size = std::accumulate(inner.begin(), inner.end(), Index(1), std::multiplies<>());
+    std::vector<Index> shape{series_};
+    if (timed) {
+      shape.push_back(T_);
+    }
+    shape.insert(shape.end(), inner.begin(), inner.end());
+    py::array_t<T> array = fresh<T>(std::move(shape));
+    std::fill_n(array.mutable_data(), array.size(), T(0));
+    Field<T> field;
+    field.data = array.mutable_data();
+    field.time = timed ? size : 0;
+    field.series = series_ > 1 ? size * (timed ? T_ : 1) : 0;
+    results[name] = array;
+    return field;
+  }
+
+  py::dict results;
+
+ private:
+  Index series_;
+  Index T_;
+};
+
+template <class Scalar>
+py::dict gradient_as(const py::object& arrays, bool summed, int threads) {
+  ProblemReader reader(arrays);
+  const auto problem = read_problem<Scalar>(reader);
+  const auto& model = problem.model;
+  const auto [n, m, p, T, N] = model.dims;
+  if (!linear::gradient_supported(problem)) {
+    py::dict nothing;
+    nothing["method"] = "unsupported";
+    return nothing;
+  }
+  linear::GradientResult<Scalar> result;
+  GradientArrays whole(N, T);
+  result.loglik = whole.make<Scalar>("loglik", true, false, {});
+  result.status = whole.make<std::int32_t>("status", true, false, {});
+  result.failed_at = whole.make<std::int64_t>("failed_at", true, false, {});
+  const auto timed = [](const Field<const Scalar>& field) { return !field.constant(); };
+  GradientArrays own(summed ? std::min<Index>(N, 1) : N, T);
+  result.A = own.make<Scalar>("A", true, timed(model.A), {n, n});
+  result.H = own.make<Scalar>("H", true, timed(model.H), {m, n});
+  result.Q = own.make<Scalar>("Q", true, timed(model.Q), {n, n});
+  result.R = own.make<Scalar>("R", true, timed(model.R), {m, m});
+  result.B = own.make<Scalar>("B", static_cast<bool>(model.B), timed(model.B), {n, p});
+  result.D = own.make<Scalar>("D", static_cast<bool>(model.D), timed(model.D), {m, p});
+  result.b = own.make<Scalar>("b", static_cast<bool>(model.b), timed(model.b), {n});
+  result.c = own.make<Scalar>("c", static_cast<bool>(model.c), timed(model.c), {m});
+  result.mean = own.make<Scalar>("mean", true, false, {n});
+  result.cov = own.make<Scalar>("cov", true, false, {n, n});
+  const bool before = problem.start.before_first;
+  result.noise_mean = own.make<Scalar>("noise_mean", before, false, {n});
+  result.noise_cov = own.make<Scalar>("noise_cov", before, false, {n, n});
+  without_gil([&](Interrupt& stop) { linear::gradient(problem, result, summed, threads, stop); });
+  for (const auto& entry : whole.results) {
+    own.results[entry.first] = entry.second;
+  }
+  own.results["method"] = "lanes";
+  return own.results;
+}
+
+constexpr const char* gradient_doc = R"(Log-likelihood and its derivatives by the entries of model and start.
+
+`problem` and `threads` are those of linear_filter. Returns a dictionary: loglik, status, failed_at of each series; and
+the derivatives A, H, Q, R, B, D, b, c (those that the model has), mean and cov (of the start as it is posed), noise_mean
+and noise_cov (of the noise before the first measurement, if the start is before it). A derivative has the shape
+(N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series up: (1, ...), (1, T, ...). Derivatives by
+symmetric matrices are symmetric: d loglik = sum_ij G_ij dQ_ij. `method` is 'lanes', or 'unsupported' alone: then the
+problem has S, diffuse directions, a singular R, a dense R with partly missing rows, or too many states.)";
+
+}  // namespace
+
+void register_linear_gradient(py::module_& m) {
+  m.def(
+      "linear_gradient",
+      [](const py::object& problem, bool summed, int threads) {
+        if (threads < 1) {
+          throw py::value_error("threads: expected at least 1, got " + std::to_string(threads));
+        }
+        return is_double(problem) ? gradient_as<double>(problem, summed, threads)
+                                  : gradient_as<float>(problem, summed, threads);
+      },
+      py::arg("problem"), py::arg("summed"), py::arg("threads"), gradient_doc);
+}
+
+}  // namespace kelman::bindings

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The log-likelihood with its derivative by every entry of the model and of the start.
+//
+// Derivatives by symmetric matrices (Q, R, covariances) are symmetric G with d loglik = sum_ij G_ij dQ_ij for symmetric
+// dQ: an entry off the diagonal that moves alone, without its mirror image, counts once.
+#pragma once
+
+#include "kelman/linear/problem.hpp"
+
+namespace kelman::linear {
+
+/// Where a gradient goes. A field without time stride takes the sum over time; one without series stride the sum over
+/// series. Null fields are not kept.
+template <Real Scalar>
+struct GradientResult {
+  Field<Scalar> A, H, Q, R;             ///< (n×n), (m×n), (n×n), (m×m)
+  Field<Scalar> B, D, b, c;             ///< (n×p), (m×p), (n), (m)
+  Field<Scalar> mean, cov;              ///< by the start as it is posed (n), (n×n)
+  Field<Scalar> noise_mean, noise_cov;  ///< by the noise before the first measurement (n), (n×n)
+  Field<Scalar> loglik;                 ///< per series
+  Field<std::int32_t> status;           ///< per series
+  Field<std::int64_t> failed_at;        ///< per series
+};
+
+/// Whether `gradient` takes this problem: n <= 8, no S, no exactly diffuse directions, every R positive definite, and R
+/// diagonal unless the rows of z are either complete or missing.
+template <Real Scalar>
+[[nodiscard]] bool gradient_supported(const FilterProblem<Scalar>& problem);
+
+/// Log-likelihood and gradient of every series; of a series that fails, NaN. With `summed` the gradient fields have no
+/// series stride and take the sum over all series. Instantiated for double and float in the library.
+template <Real Scalar>
+void gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed, int threads,
+              Interrupt& stop);
+
+}  // namespace kelman::linear

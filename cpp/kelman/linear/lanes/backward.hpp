@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The way back through time in lanes: r and N of the measurements after a point, and what follows from them.
+//
+//   l = sum of log p(z_k | z_1..z_k-1) over the later steps,   r = dl/dx (n),   (r r' - N)/2 = dl/dP (n×n)
+//
+// Back over one component with row h, gain K, variance f, innovation v (missing: K = 0, 1/f = 0, v = 0):
+//   q = N K,  u = v/f - K'r,  D = 1/f + K'q                               (n), (1), (1)
+//   r <- r + h u,  N <- N - q h' - h q' + h h' D                          (n), (n×n)
+// Back over a transition x⁺ = A x + w:
+//   r <- A'r,  N <- A'N A                                                 (n), (n×n)
+// What follows, with x and P of that point:
+//   x_s = x + P r,  P_s = P - P N P                                       (n), (n×n)
+//
+// Symmetric matrices are lower triangles, row by row. Nothing is inverted: P and Q may be singular.
+// References: de Jong 1989; Durbin & Koopman 2012, 4.4, 6.4; Koopman & Shephard 1992 (the score).
+#pragma once
+
+#include "kelman/linear/lanes/recursion.hpp"
+
+namespace kelman::linear::lanes {
+
+/// u and D of one component.
+template <Lanes V>
+struct Residual {
+  V u;
+  V D;
+};
+
+/// r and N on their way back.
+template <int n, Lanes V>
+struct Backward {
+  V r[n];
+  V N[triangle(n)];
+
+  /// Nothing is known from later measurements: after the last one.
+  void clear() noexcept {
+    for (V& value : r) {
+      value = V(scalar_of<V>(0));
+    }
+    for (V& value : N) {
+      value = V(scalar_of<V>(0));
+    }
+  }
+
+  /// Back over the component with row h (n) that was used with `gain`. Leaves q = N K (n).
+  template <class C>
+  KELMAN_INLINE Residual<V> component(const C* h, const Gain<n, V>& gain, V (&q)[n]) noexcept {
+    project<n>(gain.K, N, q);
+    const V* const K = gain.K;
+    const Residual<V> out{fused(gain.inverse, gain.v, -along<n>(K, r)), gain.inverse + along<n>(K, q)};
+    KELMAN_UNROLL
+    for (int i = 0; i < n; ++i) {
+      r[i] = fused(h[i], out.u, r[i]);
+    }
+    KELMAN_UNROLL
+    for (int j = 0; j < n; ++j) {
+      const V t = fused(h[j], out.D, -q[j]);
+      KELMAN_UNROLL
+      for (int i = j; i < n; ++i) {
+        N[entry(i, j)] = fused(h[i], t, fused_minus(q[i], V(h[j]), N[entry(i, j)]));
+      }
+    }
+    return out;
+  }
+
+  /// Back over a transition. Leaves N A (n×n) of before it, row by row.
+  template <class C>
+  KELMAN_INLINE void transition(const C* A, V (&NA)[n * n]) noexcept {
+    V before[n];
+    KELMAN_UNROLL
+    for (int i = 0; i < n; ++i) {
+      before[i] = r[i];
+      KELMAN_UNROLL
+      for (int j = 0; j < n; ++j) {
+        NA[i * n + j] = V(A[j]) * N[entry(i, 0)];
+        KELMAN_UNROLL
+        for (int l = 1; l < n; ++l) {
+          NA[i * n + j] = fused(A[l * n + j], N[entry(i, l)], NA[i * n + j]);
+        }
+      }
+    }
+    KELMAN_UNROLL
+    for (int i = 0; i < n; ++i) {
+      r[i] = V(A[i]) * before[0];
+      KELMAN_UNROLL
+      for (int l = 1; l < n; ++l) {
+        r[i] = fused(A[l * n + i], before[l], r[i]);
+      }
+      KELMAN_UNROLL
+      for (int j = 0; j <= i; ++j) {
+        V total = V(A[i]) * NA[j];
+        KELMAN_UNROLL
+        for (int l = 1; l < n; ++l) {
+          total = fused(A[l * n + i], NA[l * n + j], total);
+        }
+        N[entry(i, j)] = total;
+      }
+    }
+  }
+};
+
+/// x + P r                                                                                   (n) = (n) + (n×n)(n)
+template <int n, Lanes V>
+KELMAN_INLINE void smoothed_mean(const State<n, V>& state, const V (&r)[n], V (&out)[n]) noexcept {
+  KELMAN_UNROLL
+  for (int i = 0; i < n; ++i) {
+    out[i] = state.x[i];
+    KELMAN_UNROLL
+    for (int l = 0; l < n; ++l) {
+      out[i] = fused(state.P[entry(i, l)], r[l], out[i]);
+    }
+  }
+}
+
+/// P - P N P on the lower triangle                                                           (n×n)
+template <int n, Lanes V>
+KELMAN_INLINE void smoothed_covariance(const V (&P)[triangle(n)], const V (&N)[triangle(n)],
+                                       V (&out)[triangle(n)]) noexcept {
+  KELMAN_UNROLL
+  for (int i = 0; i < n; ++i) {
+    V PN[n];  // row i of P N
+    KELMAN_UNROLL
+    for (int j = 0; j < n; ++j) {
+      PN[j] = P[entry(i, 0)] * N[entry(0, j)];
+      KELMAN_UNROLL
+      for (int l = 1; l < n; ++l) {
+        PN[j] = fused(P[entry(i, l)], N[entry(l, j)], PN[j]);
+      }
+    }
+    KELMAN_UNROLL
+    for (int j = 0; j <= i; ++j) {
+      V total = P[entry(i, j)];
+      KELMAN_UNROLL
+      for (int l = 0; l < n; ++l) {
+        total = fused_minus(PN[l], P[entry(l, j)], total);
+      }
+      out[entry(i, j)] = total;
+    }
+  }
+}
+
+}  // namespace kelman::linear::lanes

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Log-likelihood and gradient of one group of series: the filter forward, r and N backward, and the sums on the way.
+#pragma once
+
+#include "kelman/linear/lanes/gradient_sums.hpp"
+
+namespace kelman::linear::lanes {
+
+template <int n, Lanes V>
+class GroupGradient {
+ public:
+  using Scalar = scalar_of<V>;
+  static constexpr int W = kelman::lanes<V>;
+
+  GroupGradient(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
+      : problem_(problem),
+        dims_(problem.model.dims),
+        m_(dims_.m),
+        mixed_(mixed),
+        passage_(problem, mixed, memory),
+        residual_(memory.take<V>(m_)),
+        later_(memory.take<V>(m_ * n)),
+        measured_(dims_, memory),
+        total_(dims_, memory),
+        moved_(dims_, memory) {}
+
+  /// Says which results vary in time, before the first `run`.
+  void prepare(const GradientResult<Scalar>& result) noexcept {
+    const auto varies = [](const Field<Scalar>& field) { return field && !field.constant(); };
+    each_step_ = mixed_ && (!passage_.coefficients().measures_the_same() || varies(result.H) || varies(result.R) ||
+                            varies(result.D) || varies(result.c));
+  }
+
+  /// Series [first, first + count), at most W of them; writes their log-likelihoods and adds their gradients.
+  void run(Index first, int count, const GradientResult<Scalar>& result, Interrupt& stop) noexcept {
+    if (!passage_.forward(first, count, stop)) {
+      return;
+    }
+    passage_.write_outcome(result);
+    back_.clear();
+    passage_.backward(stop, [&](Index k) {
+      const State<n, V>& filtered = passage_.state(k);
+      if (k + 1 < passage_.longest()) {
+        transition(k + 1, filtered, result);
+      }
+      V xs[n];
+      smoothed_mean<n>(filtered, back_.r, xs);
+      measurement(k, filtered, passage_.gains(k), xs, result);
+    });
+    finish(result);
+  }
+
+ private:
+  /// Back over the transition into step k > 0 from the filtered state before it.
+  KELMAN_INLINE void transition(Index k, const State<n, V>& filtered, const GradientResult<Scalar>& result) noexcept {
+    const Step<V>& step = passage_.coefficients().at(k);
+    V r[n];
+    V NA[n * n];
+    V xs[n];
+    for (int i = 0; i < n; ++i) {
+      r[i] = back_.r[i];
+      moved_.b[i] += r[i];
+      for (int j = 0; j <= i; ++j) {
+        moved_.Q[entry(i, j)] = fused(r[i], r[j], moved_.Q[entry(i, j)] - back_.N[entry(i, j)]);
+      }
+    }
+    if (step.B != nullptr && problem_.data.u) {
+      const V* const u = passage_.inputs(k, false);
+      for (int i = 0; i < n; ++i) {
+        for (Index e = 0; e < dims_.p; ++e) {
+          moved_.B[i * dims_.p + e] = fused(r[i], u[e], moved_.B[i * dims_.p + e]);
+        }
+      }
+    }
+    back_.transition(step.A, NA);
+    smoothed_mean<n>(filtered, back_.r, xs);
+    KELMAN_UNROLL
+    for (int i = 0; i < n; ++i) {
+      KELMAN_UNROLL
+      for (int j = 0; j < n; ++j) {
+        V total = fused(r[i], xs[j], moved_.A[i * n + j]);
+        KELMAN_UNROLL
+        for (int l = 0; l < n; ++l) {
+          total = fused_minus(NA[i * n + l], filtered.P[entry(l, j)], total);
+        }
+        moved_.A[i * n + j] = total;
+      }
+    }
+    emit(result.A, k, false, n * n, moved_.A);
+    emit(result.b, k, false, n, moved_.b);
+    emit(result.B, k, false, n * dims_.p, moved_.B);
+    if (result.Q && !result.Q.constant()) {
+      add_symmetric(result.Q, passage_.members(), k - 1, n, true, moved_.Q);
+    }
+  }
+
+  KELMAN_INLINE void measurement(Index k, const State<n, V>& filtered, const Gain<n, V>* gains, const V (&xs)[n],
+                                 const GradientResult<Scalar>& result) noexcept {
+    const Step<V>& step = passage_.coefficients().at(k);
+    const bool fed = step.D != nullptr && problem_.data.u;
+    const V* const u = fed ? passage_.inputs(k, true) : nullptr;
+    V P[triangle(n)];  // after component j
+    for (int e = 0; e < triangle(n); ++e) {
+      P[e] = filtered.P[e];
+    }
+    V q[n];
+    for (Index j = m_; j-- > 0;) {
+      const Gain<n, V>& gain = gains[j];
+      const V* const h = step.H + j * n;
+      const Residual<V> out = back_.component(h, gain, q);
+      V* const dh = measured_.H + j * n;
+      V Pq[n];
+      project<n>(q, P, Pq);
+      KELMAN_UNROLL
+      for (int i = 0; i < n; ++i) {
+        dh[i] = fused(out.u, xs[i], dh[i] - gain.K[i]) + Pq[i];
+      }
+      measured_.c[j] += out.u;
+      for (Index e = 0; fed && e < dims_.p; ++e) {
+        measured_.D[j * dims_.p + e] = fused(out.u, u[e], measured_.D[j * dims_.p + e]);
+      }
+      V* const dr = measured_.R + j * m_;
+      dr[j] = fused(out.u, out.u, dr[j] - out.D);
+      if (m_ > 1) {
+        residual_[j] = out.u;
+        across(j, h, gain, out, q);
+      }
+      if (j > 0) {  // P + f K K'
+        KELMAN_UNROLL
+        for (int i = 0; i < n; ++i) {
+          const V scaled = gain.f * gain.K[i];
+          KELMAN_UNROLL
+          for (int l = 0; l <= i; ++l) {
+            P[entry(i, l)] = fused(scaled, gain.K[l], P[entry(i, l)]);
+          }
+        }
+      }
+    }
+    emit_measurement(k, step, result);
+  }
+
+  /// R_lj of the components l > j that were gone over before, with the vectors g that they left in later_.
+  KELMAN_INLINE void across(Index j, const V* h, const Gain<n, V>& gain, const Residual<V>& out,
+                            const V (&q)[n]) noexcept {
+    for (Index l = j + 1; l < m_; ++l) {
+      V* const g = later_ + l * n;
+      V Kg = gain.K[0] * g[0];
+      KELMAN_UNROLL
+      for (int i = 1; i < n; ++i) {
+        Kg = fused(gain.K[i], g[i], Kg);
+      }
+      V& sum = measured_.R[l * m_ + j];
+      sum = fused(residual_[l], out.u, sum + Kg);
+      KELMAN_UNROLL
+      for (int i = 0; i < n; ++i) {
+        g[i] = fused_minus(Kg, V(h[i]), g[i]);
+      }
+    }
+    V* const own = later_ + j * n;
+    KELMAN_UNROLL
+    for (int i = 0; i < n; ++i) {
+      own[i] = fused(h[i], out.D, -q[i]);
+    }
+  }
+
+  void emit_measurement(Index k, const Step<V>& step, const GradientResult<Scalar>& result) noexcept {
+    if (!each_step_) {
+      emit_measured(measured_, k, false, result);
+      return;
+    }
+    correlate(dims_, step.mix, measured_);
+    move(m_ * n, measured_.H, total_.H);
+    move(m_ * m_, measured_.R, total_.R);
+    move(m_ * dims_.p, measured_.D, total_.D);
+    move(m_, measured_.c, total_.c);
+    emit_measured(total_, k, false, result);
+  }
+
+  static void move(Index count, V* from, V* to) noexcept {
+    for (Index e = 0; e < count; ++e) {
+      to[e] += from[e];
+      from[e] = V(Scalar(0));
+    }
+  }
+
+  /// Adds what belongs to time k to the fields that vary in time; with `last`, the sums over time to the others.
+  void emit_measured(const MeasurementSums<V>& sums, Index k, bool last,
+                     const GradientResult<Scalar>& result) noexcept {
+    emit(result.H, k, last, m_ * n, sums.H);
+    emit(result.D, k, last, m_ * dims_.p, sums.D);
+    emit(result.c, k, last, m_, sums.c);
+    if (result.R && result.R.constant() == last) {
+      add_symmetric(result.R, passage_.members(), k, m_, false, sums.R);
+    }
+  }
+
+  void emit(const Field<Scalar>& field, Index k, bool last, Index count, V* sums) noexcept {
+    if (field && field.constant() == last) {
+      add_to(field, passage_.members(), k, count, sums);
+    }
+  }
+
+  /// The sums over time, and the derivatives by the start.
+  void finish(const GradientResult<Scalar>& result) noexcept {
+    emit(result.A, 0, true, n * n, moved_.A);
+    emit(result.b, 0, true, n, moved_.b);
+    emit(result.B, 0, true, n * dims_.p, moved_.B);
+    if (result.Q && result.Q.constant()) {
+      add_symmetric(result.Q, passage_.members(), 0, n, true, moved_.Q);
+    }
+    if (mixed_ && !each_step_) {
+      correlate(dims_, passage_.coefficients().at(0).mix, measured_);
+    }
+    emit_measured(each_step_ ? total_ : measured_, 0, true, result);
+    for (int l = 0; l < passage_.members().count; ++l) {
+      finish_start(l, result);
+    }
+  }
+
+  /// Back to the start as it was posed: x_1 ~ (mean, cov); or x_0 ~ (mean, cov), x_1 = A x_0 + B u + b + w with
+  /// w ~ (., W), Cov(x_0, w) = C. With r, N of x_1 and 2G = r r' - N:
+  ///   dmean = A'r,  dcov = A'G A,  dW = G,  dA += r mean' + 2G (A cov + C'),  db += r,  dB += r u'
+  void finish_start(int l, const GradientResult<Scalar>& result) noexcept {
+    const Index i = passage_.members().series[l];
+    const Scalar spoiled =
+        passage_.members().outcome[l].usable() ? Scalar(0) : std::numeric_limits<Scalar>::quiet_NaN();
+    Scalar r[n];
+    Scalar G[n * n];
+    for (int row = 0; row < n; ++row) {
+      r[row] = lane(back_.r[row], l) + spoiled;
+    }
+    for (int row = 0; row < n; ++row) {
+      for (int col = 0; col < n; ++col) {
+        G[row * n + col] = Scalar(0.5) * (r[row] * r[col] - lane(back_.N[entry(row, col)], l));
+      }
+    }
+    if (!problem_.start.before_first) {
+      accumulate(n, r, result.mean, i);
+      accumulate(n * n, G, result.cov, i);
+      return;
+    }
+    accumulate(n, r, result.b, i);
+    accumulate(n, r, result.noise_mean, i);
+    accumulate(n * n, G, result.noise_cov, i);
+    const Scalar* const A = problem_.model.A.at(i, 0);
+    const Scalar* const C = problem_.start.noise_cross ? problem_.start.noise_cross.at(i) : nullptr;
+    Scalar back[n] = {};
+    Scalar GA[n * n] = {};  // G A (n×n)
+    Scalar AGA[n * n] = {};
+    Scalar rest[n * n];  // A cov + C' (n×n)
+    linalg::multiply(Index(n), Index(n), Index(n), G, Index(n), A, Index(n), GA, Index(n));
+    linalg::multiply(Index(n), Index(n), Index(n), A, Index(n), problem_.start.cov.at(i), Index(n), rest, Index(n));
+    for (int row = 0; row < n; ++row) {
+      for (int col = 0; col < n; ++col) {
+        back[col] = fused(A[row * n + col], r[row], back[col]);
+        rest[row * n + col] += C != nullptr ? C[col * n + row] : Scalar(0);
+        for (int e = 0; e < n; ++e) {
+          AGA[row * n + col] = fused(A[e * n + row], GA[e * n + col], AGA[row * n + col]);
+        }
+      }
+    }
+    accumulate(n, back, result.mean, i);
+    accumulate(n * n, AGA, result.cov, i);
+    Scalar dA[n * n];
+    linalg::multiply(Index(n), Index(n), Index(n), G, Index(n), rest, Index(n), dA, Index(n));
+    for (int row = 0; row < n; ++row) {
+      for (int col = 0; col < n; ++col) {
+        dA[row * n + col] = fused(r[row], problem_.start.mean.at(i)[col], Scalar(2) * dA[row * n + col]);
+      }
+    }
+    accumulate(n * n, dA, result.A, i);
+    const Scalar* const u = problem_.data.driving_input(problem_.model.input_lag, i, 0);
+    for (int row = 0; result.B && u != nullptr && row < n; ++row) {
+      for (Index e = 0; e < dims_.p; ++e) {
+        result.B.at(i, 0)[row * dims_.p + e] += r[row] * u[e];
+      }
+    }
+  }
+
+  static void accumulate(int count, const Scalar* values, const Field<Scalar>& field, Index i) noexcept {
+    for (int e = 0; field && e < count; ++e) {
+      field.at(i, 0)[e] += values[e];
+    }
+  }
+
+  FilterProblem<Scalar> problem_;
+  Dims dims_;
+  Index m_;
+  bool mixed_;
+  bool each_step_ = false;  // L or what it turns varies in time
+  Passage<n, V> passage_;
+  V* residual_;  // u of each component
+  V* later_;     // g of each component
+  MeasurementSums<V> measured_;
+  MeasurementSums<V> total_;
+  TransitionSums<V> moved_;
+  Backward<n, V> back_;
+};
+
+}  // namespace kelman::linear::lanes

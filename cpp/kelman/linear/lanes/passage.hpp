@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The filter forward through one group of series, for a way back: what it needs is kept, segment by segment.
+//
+// Kept are x and P after each step and K, f, 1/f, v of each component, for one segment of time that fits the cache. Of
+// a longer series only the state before each segment is kept, and the forward pass is done again, segment by segment
+// from the last: memory grows with T / segment.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "kelman/core/status.hpp"
+#include "kelman/linear/forms/univariate.hpp"
+#include "kelman/linear/lanes/coefficients.hpp"
+#include "kelman/linear/lanes/recursion.hpp"
+#include "kelman/linear/mean.hpp"
+
+namespace kelman::linear::lanes {
+
+/// The lanes of a group, and which of them are series that go into the result.
+template <Lanes V>
+struct Members {
+  Index series[kelman::lanes<V>];  ///< a series for every lane: the last group is filled up with copies
+  int count = 0;                   ///< lanes that are written
+  Outcome outcome[kelman::lanes<V>];
+};
+
+template <int n, Lanes V>
+class Passage {
+ public:
+  using Scalar = scalar_of<V>;
+  static constexpr int W = kelman::lanes<V>;
+
+  Passage(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
+      : problem_(problem),
+        dims_(problem.model.dims),
+        m_(dims_.m),
+        segment_(segment_length(dims_)),
+        coefficients_(problem, mixed, memory),
+        start_form_(problem.model, Index(0), problem.diffuse_constant, memory),
+        start_means_(problem.model, memory),
+        states_(memory.take<State<n, V>>(segment_)),
+        gains_(memory.take<Gain<n, V>>(segment_ * m_)),
+        checkpoints_(memory.take<State<n, V>>((dims_.T + segment_ - 1) / segment_)),
+        y_(memory.take<V>(m_)),
+        u_(memory.take<V>(dims_.p)),
+        mean_(memory.take<Scalar>(n)),
+        reach_(memory.take<Scalar>(n)) {}
+
+  /// Takes series [first, first + count), at most W of them, and filters them. False if it was stopped.
+  [[nodiscard]] bool forward(Index first, int count, Interrupt& stop) noexcept {
+    gather(first, count);
+    for (Index begin = 0; begin < longest_; begin += segment_) {
+      if (stop.check()) {
+        return false;
+      }
+      checkpoints_[begin / segment_] = state_;
+      const Index end = std::min(begin + segment_, longest_);
+      for (Index k = begin; k < end; ++k) {
+        advance(k, begin);
+        report(k);
+      }
+    }
+    return true;
+  }
+
+  /// Calls `back(k)` for all steps from the last to the first; `state(k)` and `gains(k)` are valid inside.
+  template <class Back>
+  void backward(Interrupt& stop, Back&& back) noexcept {
+    if (longest_ == 0) {
+      return;
+    }
+    for (begin_ = (longest_ - 1) / segment_ * segment_; begin_ >= 0 && !stop.check(); begin_ -= segment_) {
+      const Index end = std::min(begin_ + segment_, longest_);
+      if (end < longest_) {
+        state_ = checkpoints_[begin_ / segment_];
+        for (Index k = begin_; k < end; ++k) {
+          advance(k, begin_);
+        }
+      }
+      for (Index k = end; k-- > begin_;) {
+        back(k);
+      }
+    }
+  }
+
+  [[nodiscard]] const Members<V>& members() const noexcept { return members_; }
+  [[nodiscard]] Index longest() const noexcept { return longest_; }
+  [[nodiscard]] Coefficients<V>& coefficients() noexcept { return coefficients_; }
+  [[nodiscard]] const State<n, V>& state(Index k) const noexcept { return states_[k - begin_]; }
+  [[nodiscard]] const Gain<n, V>* gains(Index k) const noexcept { return gains_ + (k - begin_) * m_; }
+
+  /// Log-likelihood, status and time of failure of the group's series, into fields of one entry per series.
+  template <class Result>
+  void write_outcome(const Result& result) const noexcept {
+    for (int l = 0; l < members_.count; ++l) {
+      const Index i = members_.series[l];
+      const Outcome& outcome = members_.outcome[l];
+      *result.loglik.at(i) = outcome.usable() ? static_cast<Scalar>(-0.5 * deviance(evidence_, l))
+                                              : std::numeric_limits<Scalar>::quiet_NaN();
+      *result.status.at(i) = static_cast<std::int32_t>(outcome.status);
+      *result.failed_at.at(i) = outcome.at;
+    }
+  }
+
+  /// u of step k: the one that is fed through, or the one that drives the transition into k (p).
+  const V* inputs(Index k, bool direct) noexcept {
+    for (int l = 0; l < W; ++l) {
+      const Index i = members_.series[l];
+      const Scalar* const u =
+          direct ? problem_.data.direct_input(i, k) : problem_.data.driving_input(problem_.model.input_lag, i, k);
+      for (Index e = 0; e < dims_.p; ++e) {
+        set_lane(u_[e], l, u != nullptr ? u[e] : Scalar(0));
+      }
+    }
+    return u_;
+  }
+
+ private:
+  [[nodiscard]] static Index segment_length(const Dims& dims) noexcept {
+    constexpr Index cache = Index(900) << 10;
+    const Index step = static_cast<Index>(sizeof(State<n, V>)) + dims.m * static_cast<Index>(sizeof(Gain<n, V>));
+    const Index fits = std::max<Index>(cache / step, 16);
+    return std::max<Index>(std::min(fits, dims.T), 1);
+  }
+
+  /// The series of the group, and their state at the first measurement.
+  void gather(Index first, int count) noexcept {
+    members_.count = count;
+    longest_ = 0;
+    shortest_ = dims_.T;
+    for (int l = 0; l < W; ++l) {
+      const Index i = first + std::min(l, count - 1);
+      members_.series[l] = i;
+      members_.outcome[l] = Outcome{};
+      const Index length = problem_.data.length(i, dims_.T);
+      longest_ = std::max(longest_, length);
+      shortest_ = std::min(shortest_, length);
+      set_lane(length_, l, static_cast<Scalar>(length));
+      start(i, l);
+    }
+    coefficients_.load(members_.series);
+    failed_ = V(Scalar(0)) != V(Scalar(0));
+    evidence_ = Evidence<V>();
+  }
+
+  void start(Index i, int l) noexcept {
+    MeanState<Scalar> state;
+    state.x = mean_;
+    state.reach = reach_;
+    start_means_.load(problem_.start, i, state);
+    start_form_.load(problem_.start, i);
+    if (problem_.start.before_first && problem_.data.length(i, dims_.T) > 0) {
+      const Scalar* const noise = problem_.start.noise_mean ? problem_.start.noise_mean.at(i) : nullptr;
+      start_means_.predict(i, 0, problem_.data.driving_input(problem_.model.input_lag, i, 0), noise, mean_);
+      static_cast<void>(start_form_.predict(i, 0));
+    }
+    const auto moments = start_form_.moments();
+    for (int row = 0; row < n; ++row) {
+      set_lane(state_.x[row], l, mean_[row]);
+      for (int col = 0; col <= row; ++col) {
+        set_lane(state_.P[entry(row, col)], l, moments.cov[row * moments.cov_ld + col]);
+      }
+    }
+  }
+
+  /// y = L⁻¹ (z - c - D u) of step k; NaN where missing
+  void observe(Index k, const Step<V>& step) noexcept {
+    for (int l = 0; l < W; ++l) {
+      const Index i = members_.series[l];
+      const bool ended = k >= static_cast<Index>(lane(length_, l));
+      const Scalar* const z = problem_.data.z.at(i, k);
+      for (Index j = 0; j < m_; ++j) {
+        set_lane(y_[j], l, ended ? std::numeric_limits<Scalar>::quiet_NaN() : z[j]);
+      }
+    }
+    if (step.c != nullptr) {
+      for (Index j = 0; j < m_; ++j) {
+        y_[j] -= V(step.c[j]);
+      }
+    }
+    if (step.D != nullptr && problem_.data.u) {
+      inputs(k, true);
+      for (Index j = 0; j < m_; ++j) {
+        for (Index e = 0; e < dims_.p; ++e) {
+          y_[j] = fused_minus(V(step.D[j * dims_.p + e]), u_[e], y_[j]);
+        }
+      }
+    }
+    for (Index j = 1; step.mix != nullptr && j < m_; ++j) {
+      for (Index e = 0; e < j; ++e) {
+        y_[j] = fused_minus(V(step.mix[j * m_ + e]), y_[e], y_[j]);
+      }
+    }
+  }
+
+  /// To the prediction of step k > 0; a lane that has ended stays where it is.
+  KELMAN_INLINE void predict(Index k, const Step<V>& step) noexcept {
+    const State<n, V> before = state_;
+    predict_mean<n>(step.A, state_.x);
+    predict_covariance<n>(step.A, step.Q, state_.P);
+    for (int row = 0; step.b != nullptr && row < n; ++row) {
+      state_.x[row] += V(step.b[row]);
+    }
+    if (step.B != nullptr && problem_.data.u) {
+      inputs(k, false);
+      for (int row = 0; row < n; ++row) {
+        for (Index e = 0; e < dims_.p; ++e) {
+          state_.x[row] = fused(V(step.B[row * dims_.p + e]), u_[e], state_.x[row]);
+        }
+      }
+    }
+    if (k >= shortest_) {
+      const mask_of<V> going = V(static_cast<Scalar>(k)) < length_;
+      for (int row = 0; row < n; ++row) {
+        state_.x[row] = select(going, state_.x[row], before.x[row]);
+      }
+      for (int e = 0; e < triangle(n); ++e) {
+        state_.P[e] = select(going, state_.P[e], before.P[e]);
+      }
+    }
+  }
+
+  /// Predicts to and updates with step k; keeps what the way back needs in slot k - begin.
+  KELMAN_INLINE void advance(Index k, Index begin) noexcept {
+    const Step<V>& step = coefficients_.at(k);
+    if (k > 0) {
+      predict(k, step);
+    }
+    observe(k, step);
+    Gain<n, V>* const gains = gains_ + (k - begin) * m_;
+    for (Index j = 0; j < m_; ++j) {
+      gains[j] = update<n>(step.H + j * n, step.r[j], y_[j], state_, evidence_, failed_);
+    }
+    states_[k - begin] = state_;
+  }
+
+  /// Notes the step at which a lane first failed.
+  KELMAN_INLINE void report(Index k) noexcept {
+    V total = V(Scalar(0));
+    for (int row = 0; row < n; ++row) {
+      total += abs(state_.x[row]) + abs(state_.P[entry(row, row)]);
+    }
+    const mask_of<V> finite = total <= V(std::numeric_limits<Scalar>::max());
+    if (any(failed_ | !finite)) [[unlikely]] {
+      note(k, select(failed_, V(Scalar(1)), V(Scalar(0))), select(finite, V(Scalar(0)), V(Scalar(1))));
+    }
+  }
+
+  [[gnu::noinline]] void note(Index k, const V& pivot, const V& infinite) noexcept {
+    for (int l = 0; l < W; ++l) {
+      if (lane(infinite, l) != Scalar(0)) {
+        members_.outcome[l].report(Status::non_finite, k);
+      } else if (lane(pivot, l) != Scalar(0)) {
+        members_.outcome[l].report(Status::not_positive_definite, k);
+      }
+    }
+  }
+
+  FilterProblem<Scalar> problem_;
+  Dims dims_;
+  Index m_;
+  Index segment_;
+  Coefficients<V> coefficients_;
+  Univariate<Scalar> start_form_;
+  Means<Scalar> start_means_;
+  State<n, V>* states_;       // filtered, of one segment
+  Gain<n, V>* gains_;         // of one segment (segment×m)
+  State<n, V>* checkpoints_;  // before each segment
+  V* y_;
+  V* u_;
+  Scalar* mean_;
+  Scalar* reach_;
+  Members<V> members_;
+  Index begin_ = 0;  // of the segment that is kept
+  Index longest_ = 0;
+  Index shortest_ = 0;
+  V length_{};
+  State<n, V> state_;
+  Evidence<V> evidence_;
+  mask_of<V> failed_;
+};
+
+}  // namespace kelman::linear::lanes
