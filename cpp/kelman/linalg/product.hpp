@@ -48,7 +48,7 @@ template <bool accumulate = false, Real Scalar>
 inline void multiply(Index rows, Index inner, Index cols, const Scalar* A, Index lda, const Scalar* B, Index ldb,
                      Scalar* C, Index ldc) {
   if (tiles_pay<Scalar>(rows, inner, cols)) {
-    multiply_tiled(accumulate ? Into::add : Into::set, false, rows, inner, cols, {A, lda, 1}, B, ldb, C, ldc);
+    multiply_tiled<Scalar>(false, rows, inner, cols, {A, lda, 1}, B, ldb, {accumulate ? Into::add : Into::set, C, ldc});
   } else {
     multiply_small<accumulate>(rows, inner, cols, A, lda, B, ldb, C, ldc);
   }
@@ -64,17 +64,26 @@ inline void transpose(Index rows, Index cols, const Scalar* A, Index lda, Scalar
   }
 }
 
-/// Lower triangle of C += A B, whose result is known to be symmetric.                       (n×n) += (n×k)(k×n)
+/// Lower triangle of C = base +- A B, whose result is known to be symmetric.                (n×n) = (n×n) +- (n×k)(k×n)
 /// The upper triangle is left undefined: `mirror` follows.
 template <Real Scalar>
-inline void multiply_symmetric(Index n, Index inner, const Scalar* A, Index lda, const Scalar* B, Index ldb, Scalar* C,
-                               Index ldc) {
+inline void multiply_symmetric(Index n, Index inner, const Operand<Scalar>& A, const Scalar* B, Index ldb,
+                               const Target<Scalar>& to) {
   if (tiles_pay<Scalar>(n, inner, n)) {
-    multiply_tiled(Into::add, true, n, inner, n, {A, lda, 1}, B, ldb, C, ldc);
+    multiply_tiled(true, n, inner, n, A, B, ldb, to);
     return;
   }
+  const Scalar sign = to.into == Into::subtract ? Scalar(-1) : Scalar(1);
   for (Index i = 0; i < n; ++i) {
-    multiply_small<true>(1, inner, i + 1, A + i * lda, lda, B, ldb, C + i * ldc, ldc);
+    Scalar* const c = to.C + i * to.ld;
+    if (to.into == Into::set) {
+      std::fill_n(c, i + 1, Scalar(0));
+    } else if (to.base != to.C) {
+      std::copy_n(to.base + i * to.base_ld, i + 1, c);
+    }
+    for (Index k = 0; k < inner; ++k) {
+      axpy(i + 1, sign * A.data[i * A.row + k * A.column], B + k * ldb, c);
+    }
   }
 }
 
