@@ -120,6 +120,17 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """Run the benchmarks beside other packages, in an environment of their own: `nox -s peers -- K1 --quick`."""
+    session.install(".", env=ONE_VARIANT)
+    folder = session.cache_dir / "peers"
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not python.exists():
+        session.run("python", "-m", "benchmarks", "--setup-peers", str(folder))
+    session.run("python", "-m", "benchmarks", "--peers", "all", "--peers-python", str(python), *session.posargs)
+
+
+@nox.session(default=False)
 def build(session: nox.Session) -> None:
     """Build the sdist, the wheel from it with every instruction set, and check both."""
     session.install("build", "twine", "auditwheel; sys_platform == 'linux'")

@@ -1,15 +1,13 @@
-"""How fast kelman is on this machine: ``python -m benchmarks K1 --quick``.
+"""How fast kelman is on this machine, beside others: ``python -m benchmarks K1 --peers all``.
 
-Each workload compares kelman with another implementation whose answer is checked first, prints the ratio and the goal,
-and stands beside two probes of the machine. A new workload is a new function (or file) and a row of ``WORKLOADS``.
+Every answer is checked against the textbook recursion before it is timed. The workloads of the linear verbs are rows of
+``benchmarks.workloads``; what does not fit there is a function in a file of its own and a row of ``OTHERS``.
 """
 
 from __future__ import annotations
 
 # name: (module:function, what it measures)
-WORKLOADS = {
+OTHERS = {
     "import": ("benchmarks.imports:run", "time that `import kelman` adds to `import numpy`"),
-    "K1": ("benchmarks.linear:K1", "filter, means and covariances: 10,000 series x 500 steps, n = 4, m = 2"),
-    "K1L": ("benchmarks.linear:K1L", "log-likelihood of the same"),
-    "K3": ("benchmarks.linear:K3", "smoother, means and covariances: 2,000 series x 500 steps"),
+    "memory": ("benchmarks.memory:run", "log-likelihoods of 100,000 x 1,000 in the memory of their input"),
 }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
-from benchmarks.measure import Options, Result, WrongAnswer
-from benchmarks.probes import Machine
+from benchmarks.check import WrongAnswer
+
+GOAL = 30.0
 
 CODE = """
 import time, sys
@@ -19,12 +21,12 @@ print(added * 1e3, *sorted({m.split('.')[0] for m in sys.modules} & {'scipy', 't
 """
 
 
-def run(options: Options, machine: Machine) -> Result:
+def run(quick: bool, threads: int) -> dict[str, Any]:
     """Time the import in fresh processes, the smallest of several."""
-    del machine
+    del threads
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # as installed: compiled once
     added = []
-    for _ in range(6 if options.quick else 20):
+    for _ in range(6 if quick else 20):
         child = subprocess.run(
             [sys.executable, "-c", CODE], capture_output=True, text=True, check=True, env=environment
         )
@@ -32,4 +34,4 @@ def run(options: Options, machine: Machine) -> Result:
         if out[1:]:
             raise WrongAnswer(f"import kelman loads {', '.join(out[1:])}")
         added.append(float(out[0]))
-    return Result("ms", {"import kelman": min(added)}, 30.0, "at most 30 ms on top of numpy")
+    return {"value": min(added), "unit": "ms", "goal": GOAL, "met": min(added) <= GOAL}

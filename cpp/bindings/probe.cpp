@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A measure of the machine for the benchmarks: how many multiply-adds this variant's instruction set reaches.
+// Measures of the machine for the benchmarks: multiply-adds and memory traffic that this variant's instructions reach.
 #include <pybind11/pybind11.h>
 
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "kelman/core/pack.hpp"
 
 namespace py = pybind11;
 
@@ -12,9 +18,13 @@ namespace kelman::bindings {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+using Wide = Pack<double, 4 * register_lanes<double>>;
+
+double since(Clock::time_point before) { return std::chrono::duration<double>(Clock::now() - before).count(); }
+
 /// GFLOP/s of x = a x + b on enough independent chains to fill the pipeline, in registers; best of a few rounds.
 double fma_rate(double seconds) {
-  using Clock = std::chrono::steady_clock;
   constexpr std::size_t chains = 80;
   constexpr int rounds = 20000;
   std::array<double, chains> x{};
@@ -29,13 +39,58 @@ double fma_rate(double seconds) {
     for (int round = 0; round < rounds; ++round) {
       for (std::size_t i = 0; i < chains; ++i) x[i] = a_value * x[i] + b_value;
     }
-    const double elapsed = std::chrono::duration<double>(Clock::now() - before).count();
-    const double rate = 2.0 * static_cast<double>(chains) * rounds / elapsed * 1e-9;
+    const double rate = 2.0 * static_cast<double>(chains) * rounds / since(before) * 1e-9;
     best = rate > best ? rate : best;
-  } while (std::chrono::duration<double>(Clock::now() - start).count() < seconds);
+  } while (since(start) < seconds);
   double sum = 0.0;
   for (const double value : x) sum += value;
   a = sum;  // the work is used, so that it cannot be left out
+  return best;
+}
+
+/// The sum of a block, so that every cache line is read.
+double read_all(const double* block, std::size_t count) {
+  Wide sum(0.0);
+  for (std::size_t i = 0; i < count; i += lanes<Wide>) sum += load<Wide>(block + i);
+  double total = 0.0;
+  for (int l = 0; l < lanes<Wide>; ++l) total += lane(sum, l);
+  return total;
+}
+
+void write_all(double* block, std::size_t count, double value) {
+  for (std::size_t i = 0; i < count; i += lanes<Wide>) store(block + i, Wide(value));
+}
+
+void stream_all(double* block, std::size_t count, double value) {
+  for (std::size_t i = 0; i < count; i += lanes<Wide>) stream(block + i, Wide(value));
+  stream_fence();
+}
+
+/// GB/s of reading, writing, or writing past the caches, to a block that has been touched; best of a few rounds.
+double memory_rate(const std::string& kind, std::size_t megabytes, double seconds) {
+  if (kind != "read" && kind != "write" && kind != "stream") {
+    throw std::invalid_argument("kind: expected read, write or stream, got " + kind);
+  }
+  constexpr std::align_val_t line{64};
+  const std::size_t count = megabytes * 1000000 / sizeof(double) / lanes<Wide> * lanes<Wide>;
+  const auto release = [line](double* block) { ::operator delete[](block, line); };
+  const std::unique_ptr<double[], decltype(release)> block(new (line) double[count], release);
+  write_all(block.get(), count, 1.0);
+  volatile double used = 0.0;
+  double best = 0.0;
+  const auto start = Clock::now();
+  do {
+    const auto before = Clock::now();
+    if (kind == "read") {
+      used = read_all(block.get(), count);
+    } else if (kind == "write") {
+      write_all(block.get(), count, used);
+    } else {
+      stream_all(block.get(), count, used);
+    }
+    const double rate = static_cast<double>(count * sizeof(double)) / since(before) * 1e-9;
+    best = rate > best ? rate : best;
+  } while (since(start) < seconds);
   return best;
 }
 
@@ -46,6 +101,13 @@ void register_probe(py::module_& m) {
       "fma_rate", [](double seconds) { return fma_rate(seconds); }, py::arg("seconds"),
       py::call_guard<py::gil_scoped_release>(),
       "GFLOP/s of float64 multiply-adds in registers on one thread, with this variant's instructions.");
+  m.def(
+      "memory_rate",
+      [](const std::string& kind, std::size_t megabytes, double seconds) {
+        return memory_rate(kind, megabytes, seconds);
+      },
+      py::arg("kind"), py::arg("megabytes"), py::arg("seconds"), py::call_guard<py::gil_scoped_release>(),
+      "GB/s of one thread on a block in use: kind is read, write or stream (writing past the caches).");
 }
 
 }  // namespace kelman::bindings

@@ -1,0 +1,126 @@
+"""How kelman does each task: the ways of running it, and the answer of the first series."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+import kelman
+from benchmarks.check import MATRICES
+from benchmarks.problems import Problem
+
+Run = Callable[[], Any]
+Answer = dict[str, np.ndarray]
+Way = tuple[Run, Callable[[Any], Answer]]  # the work, and the arrays of what it returned
+
+
+class Missing(Exception):
+    """What the workload needs is not in this installation."""
+
+
+def state_space(problem: Problem) -> kelman.StateSpace:
+    """Return kelman's model of a problem."""
+    model = problem.model
+    return kelman.StateSpace(model.A, model.H, model.Q, model.R, m0=model.m0, P0=model.P0)
+
+
+def _moments(r: Any) -> Answer:
+    return {"mean": r.mean, "cov": r.cov}
+
+
+def filter(problem: Problem, threads: int) -> dict[str, Way]:
+    """Means and covariances: into results of an earlier call, and into fresh ones."""
+    model, z = state_space(problem), problem.z if problem.N > 1 else problem.z[0]
+
+    def fresh(**more: Any) -> Any:
+        return kelman.filter(model, z, threads=threads, **more)
+
+    kept = fresh()
+    batch = _moments if problem.N > 1 else lambda r: {k: v[None] for k, v in _moments(r).items()}
+    ways = {"out=": (lambda: fresh(out=kept), batch), "fresh": (fresh, batch)}
+    if problem.N == 1 and "steady" in inspect.signature(kelman.filter).parameters:
+        ways["out=, every step"] = (lambda: fresh(out=kept, steady=False), batch)
+    return ways
+
+
+def loglik(problem: Problem, threads: int) -> dict[str, Way]:
+    """Log-likelihoods only."""
+    model, z = state_space(problem), problem.z
+
+    def answer(value: Any) -> Answer:
+        return {"loglik": np.asarray(value)}
+
+    ways: dict[str, Way] = {"loglik": (lambda: kelman.loglik(model, z, threads=threads), answer)}
+    if problem.N == 1 and "steady" in inspect.signature(kelman.loglik).parameters:
+        ways["every step"] = (lambda: kelman.loglik(model, z, threads=threads, steady=False), answer)
+    return ways
+
+
+def smooth(problem: Problem, threads: int) -> dict[str, Way]:
+    """Smoothed means and covariances."""
+    model, z = state_space(problem), problem.z
+
+    def fresh(**more: Any) -> Any:
+        return kelman.smooth(model, z, threads=threads, **more)
+
+    ways: dict[str, Way] = {"fresh": (fresh, _moments)}
+    if "out" in inspect.signature(kelman.smooth).parameters:
+        kept = fresh()
+        ways["out="] = (lambda: fresh(out=kept), _moments)
+    return ways
+
+
+def both(problem: Problem, threads: int) -> dict[str, Way]:
+    """Filter and smoother, two calls; the second filters again."""
+    model, z = state_space(problem), problem.z
+
+    def work() -> Any:
+        return kelman.filter(model, z, threads=threads), kelman.smooth(model, z, threads=threads)
+
+    def answer(r: Any) -> Answer:
+        return {**_moments(r[0]), "smoothed_mean": r[1].mean, "smoothed_cov": r[1].cov}
+
+    alone = (
+        lambda: kelman.smooth(model, z, threads=threads),
+        lambda r: {"smoothed_mean": r.mean, "smoothed_cov": r.cov},
+    )
+    return {"filter, smooth": (work, answer), "smooth alone": alone}
+
+
+def gradient(problem: Problem, threads: int) -> dict[str, Way]:
+    """Log-likelihood and its derivatives by every entry of A, H, Q, R, m0, P0."""
+    if not hasattr(kelman, "loglik_and_grad"):
+        raise Missing("kelman.loglik_and_grad is not in this installation")
+    model, z = state_space(problem), problem.z
+
+    def answer(r: Any) -> Answer:
+        loglik, found = r
+        return {"loglik": np.asarray(loglik), **{name: np.asarray(getattr(found, name)) for name in MATRICES}}
+
+    return {"gradient": (lambda: kelman.loglik_and_grad(model, z, threads=threads), answer)}
+
+
+def stream(problem: Problem, threads: int) -> dict[str, Way]:
+    """One call of a Stepper for each step."""
+    model, rows = state_space(problem), list(problem.z[0])
+
+    def work() -> Any:
+        step = kelman.Stepper(model, threads=threads)
+        for z in rows:
+            step(z)
+        return step.mean
+
+    return {"Stepper": (work, lambda mean: {"last": mean[None]})}
+
+
+TASKS: Mapping[str, Callable[[Problem, int], dict[str, Way]]] = {
+    "filter": filter,
+    "loglik": loglik,
+    "smooth": smooth,
+    "both": both,
+    "gradient": gradient,
+    "stream": stream,
+}

@@ -1,0 +1,47 @@
+"""How much arithmetic and memory traffic a step needs: what the machine's probes are compared with."""
+
+from __future__ import annotations
+
+from benchmarks.probes import Machine
+from benchmarks.workloads import Workload
+
+
+def flops(task: str, n: int, m: int, shared: bool) -> float:
+    """Return the multiplications and additions of one series-step, covariances as triangles, nothing skipped as zero."""
+    mean = 2 * n * n + 4 * n * m + m * (m + 2)  # A x; H x and K e; the quadratic form
+    if task in ("loglik", "filter", "stream"):
+        return mean if shared else forward(n, m)
+    if task == "gradient":
+        return 3 * mean + 2 * n * n + 2 * n * m if shared else forward(n, m) + backward(n, m) + 4 * n**3 + 4 * n * n * m
+    back = 4 * n * n + 4 * n * m  # A' r, x + P r; H' u, K' r
+    return mean + back if shared else forward(n, m) + backward(n, m)
+
+
+def forward(n: int, m: int) -> float:
+    """Count one step of the covariance filter: A P A' + Q and A x, then the update by m values."""
+    predict = 2 * n**3 + n * (n + 1) * n + 2 * n * n
+    update = 2 * n * n * m + n * m * (m + 1) + 2 * n * m * m + n * (n + 1) * m + 4 * n * m + m**3 / 3
+    return predict + update
+
+
+def backward(n: int, m: int) -> float:
+    """Count one step of the smoother: A' N A, P - P N P, and the update of r and N by m values."""
+    return 4 * n**3 + 2 * n * n * (n + 1) + 4 * n * n + 4 * n * n * m + 2 * n * m * m + n * (n + 1) * m + 8 * n * m
+
+
+def written(workload: Workload, n: int) -> float:
+    """Return the bytes of results that one series-step leaves in memory."""
+    moments = n + (0 if workload.shared else n * n)
+    return {"filter": 8.0 * moments, "smooth": 8.0 * moments, "both": 16.0 * moments}.get(workload.task, 0.0)
+
+
+def fractions(workload: Workload, way: str, n: int, m: int, ns: float, machine: Machine) -> dict[str, float]:
+    """Return the share of the multiply-add probe and of the memory probes that `ns` for a series-step reaches."""
+    share = {"multiply-add": flops(workload.task, n, m, workload.shared) / ns / machine.gflops / machine.threads}
+    results = written(workload, n)
+    if results:
+        rate = machine.touch_gbs if way == "fresh" else machine.stream_gbs
+        share["memory"] = (8 * m / machine.read_gbs + results / rate) / ns
+    elif workload.task == "loglik" and workload.shared:
+        share["memory"] = 8 * m / machine.read_gbs / ns
+    return share
