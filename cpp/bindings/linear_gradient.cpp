@@ -51,11 +51,6 @@ py::dict gradient_as(const py::object& arrays, bool summed, int threads) {
   const auto problem = read_problem<Scalar>(reader);
   const auto& model = problem.model;
   const auto [n, m, p, T, N] = model.dims;
-  if (!linear::gradient_supported(problem)) {
-    py::dict nothing;
-    nothing["method"] = "unsupported";
-    return nothing;
-  }
   linear::GradientResult<Scalar> result;
   GradientArrays whole(N, T);
   result.loglik = whole.make<Scalar>("loglik", true, false, {});
@@ -71,27 +66,33 @@ py::dict gradient_as(const py::object& arrays, bool summed, int threads) {
   result.D = own.make<Scalar>("D", static_cast<bool>(model.D), timed(model.D), {m, p});
   result.b = own.make<Scalar>("b", static_cast<bool>(model.b), timed(model.b), {n});
   result.c = own.make<Scalar>("c", static_cast<bool>(model.c), timed(model.c), {m});
-  result.mean = own.make<Scalar>("mean", true, false, {n});
+  result.S = own.make<Scalar>("S", model.joint(), timed(model.S), {n, m});
+  result.mean = whole.make<Scalar>("mean", true, false, {n});
   result.cov = own.make<Scalar>("cov", true, false, {n, n});
+  result.inf = own.make<Scalar>("inf", problem.start.columns > 0, false, {n, problem.start.columns});
   const bool before = problem.start.before_first;
   result.noise_mean = own.make<Scalar>("noise_mean", before, false, {n});
   result.noise_cov = own.make<Scalar>("noise_cov", before, false, {n, n});
-  without_gil([&](Interrupt& stop) { linear::gradient(problem, result, summed, threads, stop); });
+  const bool lanes = linear::gradient_supported(problem);
+  without_gil([&](Interrupt& stop) {
+    (lanes ? linear::gradient<Scalar> : linear::form_gradient<Scalar>)(problem, result, summed, threads, stop);
+  });
   for (const auto& entry : whole.results) {
     own.results[entry.first] = entry.second;
   }
-  own.results["method"] = "lanes";
+  own.results["method"] = lanes ? "lanes" : "univariate";
   return own.results;
 }
 
 constexpr const char* gradient_doc = R"(Log-likelihood and its derivatives by the entries of model and start.
 
 `problem` and `threads` are those of linear_filter. Returns a dictionary: loglik, status, failed_at of each series; and
-the derivatives A, H, Q, R, B, D, b, c (those that the model has), mean and cov (of the start as it is posed), noise_mean
-and noise_cov (of the noise before the first measurement, if the start is before it). A derivative has the shape
-(N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series up: (1, ...), (1, T, ...). Derivatives by
-symmetric matrices are symmetric: d loglik = sum_ij G_ij dQ_ij. `method` is 'lanes', or 'unsupported' alone: then the
-problem has S, diffuse directions, a singular R, a dense R with partly missing rows, or too many states.)";
+the derivatives A, H, Q, R, B, D, b, c, S (those that the model has), mean, cov and inf (of the start as it is posed),
+noise_mean and noise_cov (of the noise before the first measurement, if the start is before it). A derivative has the
+shape (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series up: (1, ...), (1, T, ...), but for
+the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij dQ_ij. `method` is 'lanes', or
+'univariate' if the problem has S, diffuse directions, a singular R, a dense R with partly missing rows, or many
+states.)";
 
 }  // namespace
 

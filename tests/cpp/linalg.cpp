@@ -40,7 +40,8 @@ TEST_CASE("products equal the plain ones for sizes around every switch") {
     const Matrix T = random(n, n, 5);
     const Matrix right = P * T.transpose();
     Matrix S = Matrix::Zero(n, n);
-    kelman::linalg::multiply_symmetric(n, n, T.data(), n, right.data(), n, S.data(), n);
+    kelman::linalg::multiply_symmetric<double>(n, n, {T.data(), n, 1}, right.data(), n,
+                                               {kelman::linalg::Into::add, S.data(), n});
     kelman::linalg::mirror(n, S.data(), n);
     CHECK(distance(S, T * right) < 1e-11 * static_cast<double>(n * n + 10));
     CHECK(S == S.transpose());

@@ -15,6 +15,7 @@ from tests.linear.cases import data, inputs, model
 VERBS: dict[str, Callable[..., Any]] = {
     "filter": kelman.filter,
     "loglik": kelman.loglik,
+    "loglik_and_grad": lambda *args, **options: kelman.loglik_and_grad(*args, **options)[0],
     "smooth": kelman.smooth,
     "forecast": lambda m, z, u=None, **options: kelman.forecast(
         m, z, 2, u, None if u is None else np.zeros((2, m.dims.p)), **options

@@ -2,11 +2,16 @@
 // Scratch memory, taken before a time loop and released all at once after it.
 #pragma once
 
-#include <cstring>
+#include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <type_traits>
 #include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "kelman/core/scalar.hpp"
 
@@ -25,18 +30,36 @@ class Workspace {
     static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>,
                   "a workspace holds plain values only, for it never calls their destructors");
     const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(count > 0 ? count : 1);
-    Block block(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{alignment})));
-    std::memset(block.get(), 0, bytes);
-    T* const array = reinterpret_cast<T*>(block.get());
+    // zeroed by the system where it is large: pages that are never touched cost nothing
+    Block block(std::calloc(bytes + alignment, 1));
+    if (block == nullptr) {
+      throw std::bad_alloc();
+    }
+    const auto address = reinterpret_cast<std::uintptr_t>(block.get());
+    auto* const array = reinterpret_cast<std::byte*>((address + alignment - 1) / alignment * alignment);
+    large_pages(array, bytes);
     blocks_.push_back(std::move(block));
-    return array;
+    return reinterpret_cast<T*>(array);
   }
 
  private:
+  /// Asks for large pages where the array has some: the first touch of a page of 4 KiB costs as much as filling it.
+  static void large_pages([[maybe_unused]] std::byte* array, [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef __linux__
+    constexpr std::size_t page = std::size_t(1) << 21;
+    if (bytes >= 2 * page) {
+      const auto address = reinterpret_cast<std::uintptr_t>(array);
+      const std::uintptr_t first = (address + page - 1) / page * page;
+      const std::uintptr_t last = (address + bytes) / page * page;
+      static_cast<void>(madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE));
+    }
+#endif
+  }
+
   struct Release {
-    void operator()(std::byte* memory) const noexcept { ::operator delete(memory, std::align_val_t{alignment}); }
+    void operator()(void* memory) const noexcept { std::free(memory); }
   };
-  using Block = std::unique_ptr<std::byte, Release>;
+  using Block = std::unique_ptr<void, Release>;
   std::vector<Block> blocks_;
 };
 

@@ -10,6 +10,7 @@
 
 #include <cmath>
 
+#include "kelman/linalg/tile.hpp"
 #include "kelman/linalg/vector.hpp"
 
 namespace kelman::linalg {
@@ -63,6 +64,46 @@ void solve_unit_lower(Index m, Index cols, const Scalar* L, Index ldl, Scalar* X
       const Scalar factor = L[i * ldl + k];
       if (factor != Scalar(0)) {
         axpy(cols, -factor, X + k * ldx, X + i * ldx);
+      }
+    }
+  }
+}
+
+/// F = L D L' of a positive definite F, of which the upper triangle is read, on whole registers. The strictly upper
+/// triangle becomes L', the diagonal D; what is below it is lost. False if a pivot is not positive.        (m×m)
+template <Real Scalar>
+[[nodiscard]] bool factorise_regular(Index m, Scalar* F, Index ldf) noexcept {
+  constexpr Index L = register_lanes<Scalar>;
+  for (Index e = 0; e < m; ++e) {
+    Scalar* const row = F + e * ldf;
+    if (!(row[e] > Scalar(0))) {
+      return false;
+    }
+    const Scalar inverse = Scalar(1) / row[e];
+    for (Index i = e + 1; i < m; ++i) {
+      const Index from = i / L * L;
+      axpy_registers(ldf - from, -row[i] * inverse, row + from, F + i * ldf + from);
+    }
+    for (Index i = e + 1; i < m; ++i) {
+      row[i] *= inverse;
+    }
+  }
+  return true;
+}
+
+/// X = L⁻¹ X, given L' of `factorise_regular`, on whole registers.                         (m×c)
+template <Real Scalar>
+void solve_factor(Index m, Index cols, const Scalar* transposed, Index ldl, Scalar* X, Index ldx) noexcept {
+  constexpr Index block = 4;
+  for (Index i = 0; i < m; i += block) {
+    const Index end = std::min(m, i + block);
+    if (i > 0) {
+      multiply_tiled<Scalar>(false, end - i, i, cols, {transposed + i, 1, ldl}, X, ldx,
+                             {Into::subtract, X + i * ldx, ldx});
+    }
+    for (Index e = i + 1; e < end; ++e) {
+      for (Index l = i; l < e; ++l) {
+        axpy_registers(cols, -transposed[l * ldl + e], X + l * ldx, X + e * ldx);
       }
     }
   }

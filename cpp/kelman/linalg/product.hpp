@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Matrix products on plain row-major memory: own loops for small sizes, Eigen's blocked product for large ones.
+// Matrix products on plain row-major memory: own loops for small sizes, tiles of registers for all others.
 #pragma once
 
-#include <Eigen/Core>
-#include <type_traits>
-
 #include "kelman/linalg/symmetric.hpp"
+#include "kelman/linalg/tile.hpp"
 
 namespace kelman::linalg {
 
-/// From this size on, Eigen's packed product is faster than the loops below (measured on AVX2 and AVX-512).
-inline constexpr Index eigen_from = 32;
-
-/// Eigen packs blocks of the operands on the stack and would call malloc for larger ones; tiles of this size fit.
-inline constexpr Index eigen_tile = 64;
+/// Whether tiles pay: at least one register of columns, and more than a row of it to do.
+template <Real Scalar>
+[[nodiscard]] constexpr bool tiles_pay(Index rows, Index inner, Index cols) noexcept {
+  return cols >= register_lanes<Scalar> && rows >= 2 && inner >= 4;
+}
 
 /// C (+)= A B                                                                               (r×c) = (r×k)(k×c)
 template <bool accumulate, class Scalar>
@@ -45,41 +43,15 @@ inline void multiply_small(Index rows, Index inner, Index cols, const Scalar* A,
   }
 }
 
-/// C (+)= A B by Eigen, tile by tile, without any allocation.                               (r×c) = (r×k)(k×c)
-template <bool accumulate, class Scalar>
-inline void multiply_large(Index rows, Index inner, Index cols, const Scalar* A, Index lda, const Scalar* B, Index ldb,
-                           Scalar* C, Index ldc) {
-  using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  using Stride = Eigen::OuterStride<>;
-  using Input = Eigen::Map<const Matrix, Eigen::Unaligned, Stride>;
-  using Output = Eigen::Map<Matrix, Eigen::Unaligned, Stride>;
-  for (Index i = 0; i < rows; i += eigen_tile) {
-    const Index r = std::min(eigen_tile, rows - i);
-    for (Index j = 0; j < cols; j += eigen_tile) {
-      const Index w = std::min(eigen_tile, cols - j);
-      Output tile(C + i * ldc + j, r, w, Stride(ldc));
-      if constexpr (!accumulate) {
-        tile.setZero();
-      }
-      for (Index k = 0; k < inner; k += eigen_tile) {
-        const Index d = std::min(eigen_tile, inner - k);
-        tile.noalias() += Input(A + i * lda + k, r, d, Stride(lda)) * Input(B + k * ldb + j, d, w, Stride(ldb));
-      }
-    }
-  }
-}
-
 /// C (+)= A B                                                                               (r×c) = (r×k)(k×c)
-template <bool accumulate = false, class Scalar>
+template <bool accumulate = false, Real Scalar>
 inline void multiply(Index rows, Index inner, Index cols, const Scalar* A, Index lda, const Scalar* B, Index ldb,
                      Scalar* C, Index ldc) {
-  if constexpr (std::is_floating_point_v<Scalar>) {
-    if (rows >= eigen_from && inner >= eigen_from && cols >= eigen_from) {
-      multiply_large<accumulate>(rows, inner, cols, A, lda, B, ldb, C, ldc);
-      return;
-    }
+  if (tiles_pay<Scalar>(rows, inner, cols)) {
+    multiply_tiled<Scalar>(false, rows, inner, cols, {A, lda, 1}, B, ldb, {accumulate ? Into::add : Into::set, C, ldc});
+  } else {
+    multiply_small<accumulate>(rows, inner, cols, A, lda, B, ldb, C, ldc);
   }
-  multiply_small<accumulate>(rows, inner, cols, A, lda, B, ldb, C, ldc);
 }
 
 /// B = A'                                                                                   (c×r) = (r×c)'
@@ -92,22 +64,26 @@ inline void transpose(Index rows, Index cols, const Scalar* A, Index lda, Scalar
   }
 }
 
-/// Lower triangle of C += A B, whose result is known to be symmetric.                       (n×n) += (n×k)(k×n)
+/// Lower triangle of C = base +- A B, whose result is known to be symmetric.                (n×n) = (n×n) +- (n×k)(k×n)
 /// The upper triangle is left undefined: `mirror` follows.
-template <class Scalar>
-inline void multiply_symmetric(Index n, Index inner, const Scalar* A, Index lda, const Scalar* B, Index ldb, Scalar* C,
-                               Index ldc) {
-  if constexpr (std::is_floating_point_v<Scalar>) {
-    if (n >= eigen_from && inner >= eigen_from) {
-      for (Index i = 0; i < n; i += eigen_tile) {  // blocks of rows, up to and including the block on the diagonal
-        const Index r = std::min(eigen_tile, n - i);
-        multiply_large<true>(r, inner, i + r, A + i * lda, lda, B, ldb, C + i * ldc, ldc);
-      }
-      return;
-    }
+template <Real Scalar>
+inline void multiply_symmetric(Index n, Index inner, const Operand<Scalar>& A, const Scalar* B, Index ldb,
+                               const Target<Scalar>& to) {
+  if (tiles_pay<Scalar>(n, inner, n)) {
+    multiply_tiled(true, n, inner, n, A, B, ldb, to);
+    return;
   }
+  const Scalar sign = to.into == Into::subtract ? Scalar(-1) : Scalar(1);
   for (Index i = 0; i < n; ++i) {
-    multiply_small<true>(1, inner, i + 1, A + i * lda, lda, B, ldb, C + i * ldc, ldc);
+    Scalar* const c = to.C + i * to.ld;
+    if (to.into == Into::set) {
+      std::fill_n(c, i + 1, Scalar(0));
+    } else if (to.base != to.C) {
+      std::copy_n(to.base + i * to.base_ld, i + 1, c);
+    }
+    for (Index k = 0; k < inner; ++k) {
+      axpy(i + 1, sign * A.data[i * A.row + k * A.column], B + k * ldb, c);
+    }
   }
 }
 

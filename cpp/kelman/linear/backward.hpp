@@ -19,6 +19,7 @@
 #include <cmath>
 
 #include "kelman/linalg/product.hpp"
+#include "kelman/linear/block.hpp"
 #include "kelman/linear/tape.hpp"
 
 namespace kelman::linear {
@@ -129,6 +130,7 @@ class BackwardCovariance {
         n_(model.dims.n),
         s_(model.size()),
         columns_(columns),
+        block_(model, memory),
         h_(memory.take<Scalar>(s_)),
         a_(memory.take<Scalar>(s_)),
         b_(memory.take<Scalar>(s_)),
@@ -151,6 +153,11 @@ class BackwardCovariance {
   /// Back over all components of a step. `diffuse` is null after the diffuse phase.
   [[gnu::noinline]] void measurement(const Slot<Scalar>& slot, const DiffuseSlot<Scalar>* diffuse) noexcept {
     const Index s = slot.head->size;
+    if (slot.head->block && diffuse == nullptr) {
+      block_.update(slot, N_[0]);
+      linalg::mirror(s, N_[0], s_);
+      return;
+    }
     for (Index e = slot.head->count; e-- > 0;) {
       if (slot.use[e] == Use::exact) {
         continue;
@@ -180,27 +187,31 @@ class BackwardCovariance {
     }
   }
 
-  /// P <- P - X N₀ X' (- V V'N₁X' - X N₁V V' - V V'N₂V V'),  X = P or [P, C]             (n×n), (n×2n)
-  [[gnu::noinline]] void smooth(Scalar* P, const Scalar* C, const DiffuseSlot<Scalar>* diffuse) noexcept {
+  /// P_s = P - X N₀ X' (- V V'N₁X' - X N₁V V' - V V'N₂V V'),  X = P or [P, C]            (n×n), (n×2n)
+  [[gnu::noinline]] void smooth(const Scalar* P, const Scalar* C, const DiffuseSlot<Scalar>* diffuse,
+                                Scalar* P_s) noexcept {
+    using linalg::Into;
     const Index width = C != nullptr ? 2 * n_ : n_;
-    // X' = [P; C'] in right_, left_ = X N₀                                      (2n×n), (n×2n)
-    linalg::copy_block(n_, n_, P, n_, right_, n_);
-    if (C != nullptr) {
-      linalg::transpose(n_, n_, C, n_, right_ + n_ * n_, n_);
-    }
-    for (Index row = 0; row < n_; ++row) {
-      std::fill_n(left_ + row * width, width, Scalar(0));
-    }
+    // left_ = X N₀                                                              (n×2n)
     linalg::multiply(n_, n_, width, P, n_, N_[0], s_, left_, width);
     if (C != nullptr) {
       linalg::multiply<true>(n_, n_, width, C, n_, N_[0] + n_ * s_, s_, left_, width);
     }
-    negate(n_ * width, left_);
-    linalg::multiply_symmetric(n_, width, left_, width, right_, n_, P, n_);
-    if (diffuse != nullptr && diffuse->rank > 0) {
-      smooth_diffuse(*diffuse, width, P);
+    linalg::multiply_symmetric<Scalar>(n_, n_, {left_, width, 1}, P, n_, {Into::subtract, P_s, n_, P, n_});
+    // right_ = X' = [P; C']                                                     (2n×n)
+    const bool vague = diffuse != nullptr && diffuse->rank > 0;
+    if (C != nullptr || vague) {
+      linalg::copy_block(n_, n_, P, n_, right_, n_);
     }
-    linalg::mirror(n_, P, n_);
+    if (C != nullptr) {
+      linalg::transpose(n_, n_, C, n_, right_ + n_ * n_, n_);
+      linalg::multiply_symmetric<Scalar>(n_, n_, {left_ + n_, width, 1}, right_ + n_ * n_, n_,
+                                         {Into::subtract, P_s, n_});
+    }
+    if (vague) {
+      smooth_diffuse(*diffuse, width, P_s);
+    }
+    linalg::mirror(n_, P_s, n_);
   }
 
   /// Size of the terms that `smooth` subtracts, and so of its rounding error in units of the machine epsilon, from the
@@ -256,12 +267,6 @@ class BackwardCovariance {
     return top;
   }
 
-  static void negate(Index count, Scalar* x) noexcept {
-    for (Index l = 0; l < count; ++l) {
-      x[l] = -x[l];
-    }
-  }
-
   /// N <- L'N L + alpha h h' with L = I - K h'
   void sandwich(Index s, Scalar* N, const Scalar* K, Scalar alpha) noexcept {
     linalg::symmetric_matvec(s, s, N, s_, K, a_);
@@ -287,9 +292,8 @@ class BackwardCovariance {
 
   /// N <- T'N T, from the x block (n×n) to the whole: [[A'NA, A'N, 0], [NA, N, 0], [0, 0, 0]] with S
   void back(const Scalar* A, Scalar* N) noexcept {
-    // NA = N A (n×n) in left_, A' in right_
+    // NA = N A (n×n) in left_
     linalg::multiply(n_, n_, n_, N, s_, A, n_, left_, n_);
-    linalg::transpose(n_, n_, A, n_, right_, n_);
     if (model_.joint()) {
       for (Index row = 0; row < n_; ++row) {
         Scalar* const w = N + (n_ + row) * s_;
@@ -303,10 +307,7 @@ class BackwardCovariance {
       }
       linalg::transpose(n_, n_, left_, n_, N + n_, s_);
     }
-    for (Index row = 0; row < n_; ++row) {
-      std::fill_n(N + row * s_, n_, Scalar(0));
-    }
-    linalg::multiply_symmetric(n_, n_, right_, n_, left_, n_, N, s_);
+    linalg::multiply_symmetric<Scalar>(n_, n_, {A, 1, n_}, left_, n_, {linalg::Into::set, N, s_});
     linalg::mirror(n_, N, s_);
   }
 
@@ -379,6 +380,7 @@ class BackwardCovariance {
   Index n_;
   Index s_;
   Index columns_;
+  BlockBackward<Scalar> block_;
   Scalar* h_;
   Scalar* a_;
   Scalar* b_;

@@ -10,12 +10,12 @@
 namespace kelman::linear {
 
 /// Where a gradient goes. A field without time stride takes the sum over time; one without series stride the sum over
-/// series. Null fields are not kept.
+/// series, but for the mean, which is by series in any case. Null fields are not kept.
 template <Real Scalar>
 struct GradientResult {
   Field<Scalar> A, H, Q, R;             ///< (n×n), (m×n), (n×n), (m×m)
-  Field<Scalar> B, D, b, c;             ///< (n×p), (m×p), (n), (m)
-  Field<Scalar> mean, cov;              ///< by the start as it is posed (n), (n×n)
+  Field<Scalar> B, D, b, c, S;          ///< (n×p), (m×p), (n), (m), (n×m)
+  Field<Scalar> mean, cov, inf;         ///< by the start as it is posed (n), (n×n), (n×columns)
   Field<Scalar> noise_mean, noise_cov;  ///< by the noise before the first measurement (n), (n×n)
   Field<Scalar> loglik;                 ///< per series
   Field<std::int32_t> status;           ///< per series
@@ -32,5 +32,10 @@ template <Real Scalar>
 template <Real Scalar>
 void gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed, int threads,
               Interrupt& stop);
+
+/// The same for every kind of problem, one series at a time.
+template <Real Scalar>
+void form_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed, int threads,
+                   Interrupt& stop);
 
 }  // namespace kelman::linear

@@ -71,9 +71,8 @@ class BackwardKernel {
     Scalar* const transposed = map_ + n_ * n_;  // the half of the map that belongs to w is not needed any more
     linalg::transpose(n_, n_, map_, n_, transposed, n_);
     Scalar* const product = lag != nullptr ? lag : product_scratch();
-    linalg::copy_block(n_, n_, Y_, 2 * n_, P, n_);
     linalg::multiply(n_, n_, n_, next, n_, transposed, n_, product, n_);
-    linalg::multiply_symmetric(n_, n_, map_, n_, product, n_, P, n_);
+    linalg::multiply_symmetric<Scalar>(n_, n_, {map_, n_, 1}, product, n_, {linalg::Into::add, P, n_, Y_, 2 * n_});
     linalg::mirror(n_, P, n_);
   }
 

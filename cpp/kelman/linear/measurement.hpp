@@ -13,6 +13,7 @@
 
 #include "kelman/core/workspace.hpp"
 #include "kelman/linalg/ldl.hpp"
+#include "kelman/linalg/product.hpp"
 #include "kelman/linear/model.hpp"
 
 namespace kelman::linear {
@@ -38,6 +39,8 @@ class Measurement {
         chosen_(memory.take<Scalar>(model.dims.m * model.dims.m)),
         scratch_(memory.take<Scalar>(model.dims.m * model.dims.m)),
         mix_(memory.take<Scalar>(model.dims.m * model.dims.m)),
+        columns_(model.wide() ? memory.take<Scalar>(model.dims.n * linalg::whole_registers<Scalar>(model.dims.m))
+                              : nullptr),
         cross_(model.joint() ? memory.take<Scalar>(model.dims.m * model.dims.n) : nullptr) {}
 
   /// Prepares the rows of series `i` at time `k` for the components in `mask` (m). False if R is indefinite.
@@ -60,9 +63,17 @@ class Measurement {
   /// Forgets the last step; needed when the memory behind the model may have changed.
   void forget() noexcept { H_ = nullptr; }
 
-  [[nodiscard]] Index count() const noexcept { return count_; }                         ///< observed components
-  [[nodiscard]] const std::int32_t* component() const noexcept { return component_; }   ///< which they are (count)
-  [[nodiscard]] const Scalar* rows() const noexcept { return rows_; }                   ///< H~ (count×n)
+  [[nodiscard]] Index count() const noexcept { return count_; }                        ///< observed components
+  [[nodiscard]] const std::int32_t* component() const noexcept { return component_; }  ///< which they are (count)
+  [[nodiscard]] const Scalar* rows() const noexcept { return rows_; }                  ///< H~ (count×n)
+  /// H~' (n×count), rows in whole registers; for wide models.
+  [[nodiscard]] const Scalar* columns() noexcept {
+    if (!turned_) {
+      linalg::transpose(count_, model_.dims.n, rows_, model_.dims.n, columns_, linalg::whole_registers<Scalar>(count_));
+      turned_ = true;
+    }
+    return columns_;
+  }
   [[nodiscard]] const Scalar* noise() const noexcept { return noise_; }                 ///< diagonal of D (count)
   [[nodiscard]] const Scalar* cross() const noexcept { return cross_; }                 ///< (S_o L⁻ᵀ)' (count×n)
   [[nodiscard]] const Scalar* mix() const noexcept { return mixed_ ? mix_ : nullptr; }  ///< L (count×count) or null
@@ -73,6 +84,7 @@ class Measurement {
     const Index n = model_.dims.n;
     const Index m = model_.dims.m;
     count_ = 0;
+    turned_ = false;
     for (Index j = 0; j < m; ++j) {
       if (mask_[j] != 0) {
         component_[count_++] = static_cast<std::int32_t>(j);
@@ -118,9 +130,11 @@ class Measurement {
   Scalar* chosen_;
   Scalar* scratch_;
   Scalar* mix_;
+  Scalar* columns_;
   Scalar* cross_;
   Index count_ = 0;
   bool mixed_ = false;
+  bool turned_ = false;
   bool exact_ = false;
   bool valid_ = true;
 };

@@ -26,6 +26,9 @@ struct Model {
   /// With S the recursion carries (x, w, v) jointly.
   [[nodiscard]] bool joint() const noexcept { return static_cast<bool>(S); }
 
+  /// Whether the components of a step may be worth processing together (block.hpp).
+  [[nodiscard]] bool wide() const noexcept { return !joint() && dims.n >= 16 && dims.m >= 4; }
+
   /// Length of the vector that the recursion carries: n, or 2n + m with S.
   [[nodiscard]] Index size() const noexcept { return joint() ? 2 * dims.n + dims.m : dims.n; }
 

@@ -91,8 +91,7 @@ class CovarianceSmoother {
         back_.transition(A, k + 1 < last);
       }
       Scalar* const P = result_.cov.at(i, k);
-      std::copy_n(history.cov_at(k), n_ * n_, P);
-      back_.smooth(P, cross, diffuse);
+      back_.smooth(history.cov_at(k), cross, diffuse, P);
       const Index rank = diffuse != nullptr ? diffuse->rank : 0;
       Scalar error = variance(history.cov_at(k)) +
                      back_.magnitude(variance(history.cov_at(k)), rank > 0 ? vague(*diffuse) : Scalar(0));

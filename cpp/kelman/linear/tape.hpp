@@ -27,6 +27,7 @@ struct SlotHead {
   std::int32_t count = 0;       ///< components processed
   std::int32_t size = 0;        ///< length s of the vector carried: n, or 2n + count with S
   bool mixed = false;           ///< whether L is in use
+  bool block = false;           ///< whether all components were used at once (block.hpp)
   bool exact = false;           ///< whether some component has no noise
 };
 
@@ -41,6 +42,7 @@ struct Slot {
   Scalar* variance = nullptr;         ///< f, or F_inf of a diffuse component
   Scalar* tolerance = nullptr;        ///< standard deviation before the step, the yardstick of exact components
   Scalar* mix = nullptr;              ///< L (count×count)
+  Scalar* coupling = nullptr;         ///< L' of block.hpp (count×count), for wide models
 };
 
 /// What the way back needs of one diffuse step.
@@ -67,19 +69,22 @@ class Tape {
         gains_(memory.take<Scalar>(steps * m_ * s_)),
         variance_(memory.take<Scalar>(steps * m_)),
         tolerance_(memory.take<Scalar>(steps * m_)),
-        mix_(memory.take<Scalar>(steps * m_ * m_)) {}
+        mix_(memory.take<Scalar>(steps * m_ * m_)),
+        coupling_(model.wide() ? memory.take<Scalar>(steps * m_ * m_) : nullptr) {}
 
   [[nodiscard]] Slot<Scalar> at(Index k) const noexcept {
     const Index row = k * m_;
-    return {heads_ + k,        component_ + row, use_ + row,       rows_ + row * n_,
-            gains_ + row * s_, variance_ + row,  tolerance_ + row, mix_ + row * m_};
+    return {heads_ + k,       component_ + row,  use_ + row,
+            rows_ + row * n_, gains_ + row * s_, variance_ + row,
+            tolerance_ + row, mix_ + row * m_,   coupling_ == nullptr ? nullptr : coupling_ + row * m_};
   }
 
   /// Bytes of one slot, for choosing how many to keep in the cache.
   [[nodiscard]] static Index slot_bytes(const Model<Scalar>& model) noexcept {
     const Index m = model.dims.m;
     const auto item = static_cast<Index>(sizeof(Scalar));
-    return m * (model.dims.n + model.size() + m + 2) * item + 5 * m + static_cast<Index>(sizeof(SlotHead<Scalar>));
+    return m * (model.dims.n + model.size() + (model.wide() ? 2 : 1) * m + 2) * item + 5 * m +
+           static_cast<Index>(sizeof(SlotHead<Scalar>));
   }
 
  private:
@@ -94,6 +99,7 @@ class Tape {
   Scalar* variance_;
   Scalar* tolerance_;
   Scalar* mix_;
+  Scalar* coupling_;
 };
 
 /// The diffuse steps, which come first. Their number is not known beforehand: memory is taken in blocks of doubling

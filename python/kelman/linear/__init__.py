@@ -4,6 +4,8 @@
 from ._filter import filter as filter, loglik as loglik
 from ._filter_result import FilterResult as FilterResult
 from ._forecast import ForecastResult as ForecastResult, forecast as forecast
+from ._gradient import loglik_and_grad as loglik_and_grad
+from ._gradient_result import Gradient as Gradient
 from ._problem import Problem as Problem
 from ._simulate import Simulation as Simulation, simulate as simulate
 from ._smooth import SmoothResult as SmoothResult, smooth as smooth
@@ -15,6 +17,7 @@ __all__ = [
     "FilterResult",
     "FilterState",
     "ForecastResult",
+    "Gradient",
     "Problem",
     "Simulation",
     "SmoothResult",
@@ -23,6 +26,7 @@ __all__ = [
     "filter",
     "forecast",
     "loglik",
+    "loglik_and_grad",
     "simulate",
     "smooth",
     "steady_state",

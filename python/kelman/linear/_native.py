@@ -107,8 +107,9 @@ def gradient_raw(problem: Problem, summed: bool, threads: int) -> dict[str, Any]
     Returns
     -------
     dict
-        `method`, and unless it is "unsupported": loglik, status, failed_at, and the derivatives A, H, Q, R, B, D, b, c,
-        mean, cov, noise_mean, noise_cov of what the problem has, with a leading axis of N, or of 1 if `summed`.
+        `method`, loglik, status, failed_at, and the derivatives A, H, Q, R, B, D, b, c, S, mean, cov, inf, noise_mean,
+        noise_cov of what the problem has: (N, T, ...), or (N, ...) and summed over time where a field does not vary.
+        The first axis of all but the mean is 1 if `summed`.
     """
     raw: dict[str, Any] = _core.native().linear_gradient(problem=problem, summed=summed, threads=threads)
     return raw

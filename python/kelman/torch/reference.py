@@ -12,6 +12,7 @@ from kelman.torch._elman import (
     gauss_newton_raw,
     loss_and_grad_raw,
 )
+from kelman.torch._gradient import gradient_raw
 from kelman.torch._linear import filter_raw, loglik, smooth_raw
 
-__all__ = ["filter_raw", "forward_raw", "gauss_newton_raw", "loglik", "loss_and_grad_raw", "smooth_raw"]
+__all__ = ["filter_raw", "forward_raw", "gauss_newton_raw", "gradient_raw", "loglik", "loss_and_grad_raw", "smooth_raw"]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The covariance form with one scalar update per observed component, for every kind of model.
 //
-// Predict        G = A P + C'                 (n×n)     C = Cov(x, w), zero without S
+// Predict        G' = P A' + C                (n×n)     C = Cov(x, w), zero without S
 //                P <- A G' + C'A' + W         (n×n)     W = Cov w
 //                V <- A V                     (n×d)     diffuse part P_inf = V V'
 // Update with row h, noise variance r (after decorrelation):
@@ -21,6 +21,7 @@
 
 #include "kelman/linalg/factor.hpp"
 #include "kelman/linalg/product.hpp"
+#include "kelman/linear/block.hpp"
 #include "kelman/linear/forms/exact.hpp"
 #include "kelman/linear/forms/form.hpp"
 #include "kelman/linear/measurement.hpp"
@@ -40,10 +41,12 @@ class Univariate {
         columns_(columns),
         diffuse_constant_(convention == DiffuseConstant::statsmodels ? log_two_pi<Scalar> : Scalar(0)),
         measurement_(model, memory),
+        block_(model, memory),
         P_(memory.take<Scalar>(s_ * s_)),
         V_(memory.take<Scalar>(n_ * columns)),
         M_(memory.take<Scalar>(s_)),
         exact_(model, memory),
+        A_turned_(memory.take<Scalar>(n_ * n_)),
         scale_(memory.take<Scalar>(n_)),
         a_(memory.take<Scalar>(columns)),
         work1_(memory.take<Scalar>(n_ * std::max(n_, model.dims.m))),
@@ -99,30 +102,36 @@ class Univariate {
   }
 
   /// Forgets what was prepared from the model's memory.
-  void forget() noexcept { measurement_.forget(); }
+  void forget() noexcept {
+    measurement_.forget();
+    turned_ = nullptr;
+  }
 
   /// Leads to time `k` with A_k and the noise of the step before.
   [[gnu::noinline]] Status predict(Index i, Index k) noexcept {
     const Scalar* const A = model_.A.at(i, k);
-    // G = A P + C'                                                        (n×n) = (n×n)(n×n) + (n×n)
-    linalg::multiply(n_, n_, n_, A, n_, P_, s_, work1_, n_);
-    // P <- W + C'A' + A G' on the lower triangle                          (n×n) = (n×n) + (n×n)(n×n)
-    if (noise_cov_ != nullptr) {
-      linalg::copy_block(n_, n_, noise_cov_, noise_cov_ld_, P_, s_);
-    } else {
-      clear_block(P_, s_);
+    if (A != turned_) {
+      linalg::transpose(n_, n_, A, n_, A_turned_, n_);
+      turned_ = A;
     }
+    // G' = P A' + C                                                       (n×n) = (n×n)(n×n) + (n×n)
+    linalg::multiply(n_, n_, n_, P_, s_, A_turned_, n_, work1_, n_);
     if (noise_cross_ != nullptr) {
       linalg::multiply(n_, n_, n_, A, n_, noise_cross_, noise_cross_ld_, work2_, n_);
       for (Index row = 0; row < n_; ++row) {
-        for (Index col = 0; col < n_; ++col) {
-          P_[row * s_ + col] += work2_[col * n_ + row];
-          work1_[row * n_ + col] += noise_cross_[col * noise_cross_ld_ + row];
-        }
+        linalg::axpy(n_, Scalar(1), noise_cross_ + row * noise_cross_ld_, work1_ + row * n_);
       }
     }
-    linalg::transpose(n_, n_, work1_, n_, work2_, n_);
-    linalg::multiply_symmetric(n_, n_, A, n_, work2_, n_, P_, s_);
+    // P <- W + A G' + C'A' on the lower triangle                          (n×n) = (n×n) + (n×n)(n×n)
+    using linalg::Into;
+    linalg::multiply_symmetric<Scalar>(
+        n_, n_, {A, n_, 1}, work1_, n_,
+        {noise_cov_ != nullptr ? Into::add : Into::set, P_, s_, noise_cov_, noise_cov_ld_});
+    for (Index row = 0; row < n_ && noise_cross_ != nullptr; ++row) {
+      for (Index col = 0; col <= row; ++col) {
+        P_[row * s_ + col] += work2_[col * n_ + row];
+      }
+    }
     linalg::mirror(n_, P_, s_);
     exact_.predict(A, P_, s_);
     if (rank_ > 0) {
@@ -137,11 +146,8 @@ class Univariate {
     Status status = Status::ok;
     if (measurement_.prepare(i, k, mask)) {
       begin(i, k, slot);
-      for (Index e = 0; e < slot.head->count && status == Status::ok; ++e) {
-        status = component(e, slot, diffuse);
-      }
-      if (status == Status::ok) {
-        exact_.settle(slot, measurement_.noise(), P_, s_, M_);
+      if (rank_ > 0 || exact_.kept() != nullptr || !block_.update(measurement_, slot, P_)) {
+        status = components(slot, diffuse);
       }
       linalg::mirror(slot.head->size, P_, s_);
     } else {
@@ -165,12 +171,6 @@ class Univariate {
   }
 
  private:
-  void clear_block(Scalar* block, Index ld) noexcept {
-    for (Index row = 0; row < n_; ++row) {
-      std::fill_n(block + row * ld, n_, Scalar(0));
-    }
-  }
-
   /// V <- A V (n×d), without the columns that a singular A empties.
   void predict_diffuse(const Scalar* A) noexcept {
     for (Index row = 0; row < n_; ++row) {
@@ -192,6 +192,7 @@ class Univariate {
     SlotHead<Scalar>& head = *slot.head;
     head.count = static_cast<std::int32_t>(measurement_.count());
     head.size = static_cast<std::int32_t>(model_.joint() ? 2 * n_ + head.count : n_);
+    slot.head->block = false;
     slot.head->mixed = measurement_.mix() != nullptr;
     slot.head->exact = measurement_.exact();
     slot.head->constant = Scalar(0);
@@ -223,6 +224,18 @@ class Univariate {
       std::copy_n(measurement_.cross() + e * n_, n_, v + n_);
       v[2 * n_ + e] = measurement_.noise()[e];
     }
+  }
+
+  /// Processes the components of the step one after the other.
+  Status components(const Slot<Scalar>& slot, DiffuseSlot<Scalar>* diffuse) noexcept {
+    for (Index e = 0; e < slot.head->count; ++e) {
+      const Status status = component(e, slot, diffuse);
+      if (status != Status::ok) {
+        return status;
+      }
+    }
+    exact_.settle(slot, measurement_.noise(), P_, s_, M_);
+    return Status::ok;
   }
 
   /// Processes component `e` of the step.
@@ -262,7 +275,7 @@ class Univariate {
     }
     exact_.blur(slot.head->size, P_, s_);
     linalg::downdate(slot.head->size, K, M_, P_, s_);
-    if (r < precise * f) {
+    if (r < precise<Scalar> * f) {
       polish(h, e, slot.head->size, model_.joint() ? Scalar(0) : r, f, K);
     }
     exact_.update(h, e, slot.head->size, K, P_, s_);
@@ -334,19 +347,19 @@ class Univariate {
 
   [[nodiscard]] static Scalar square(Scalar value) noexcept { return value * value; }
 
-  /// A measurement this much more precise than its prediction is polished.
-  static constexpr Scalar precise = Scalar(1e-3);
-
   Model<Scalar> model_;
   Index n_;
   Index s_;
   Index columns_;
   Scalar diffuse_constant_;
   Measurement<Scalar> measurement_;
+  BlockForward<Scalar> block_;
   Scalar* P_;
   Scalar* V_;
   Scalar* M_;
   Exact<Scalar> exact_;
+  const Scalar* turned_ = nullptr;  // the A of which A' is kept
+  Scalar* A_turned_;
   Scalar* scale_;
   Scalar* a_;
   Scalar* work1_;

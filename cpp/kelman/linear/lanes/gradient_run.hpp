@@ -31,12 +31,12 @@ void each_field(GradientResult<Scalar>& a, const GradientResult<Scalar>& b, cons
   visit(a.noise_cov, b.noise_cov, n * n);
 }
 
-/// Fields like those of `result`, in memory of their own, zero.
+/// Fields like those of `result`, in memory of their own, zero. What goes by series in any case goes to the result.
 template <Real Scalar>
 GradientResult<Scalar> like(const GradientResult<Scalar>& result, const Dims& dims, Workspace& memory) {
   GradientResult<Scalar> own = result;
   each_field(own, result, dims, [&](Field<Scalar>& mine, const Field<Scalar>& given, Index size) {
-    if (given) {
+    if (given.shared() && given) {
       mine.data = memory.take<Scalar>(size * (given.constant() ? 1 : dims.T));
     }
   });
@@ -82,7 +82,7 @@ void run_gradient(const FilterProblem<scalar_of<V>>& problem, bool mixed, const 
   for (const GradientResult<Scalar>& part : parts) {
     each_field(total, part, dims, [&](const Field<Scalar>& to, const Field<Scalar>& from, Index size) {
       const Index count = size * (from.constant() ? 1 : dims.T);
-      for (Index e = 0; from && e < count; ++e) {
+      for (Index e = 0; from.shared() && from && e < count; ++e) {
         to.data[e] += from.data[e];
       }
     });

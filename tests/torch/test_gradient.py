@@ -1,0 +1,71 @@
+"""Gradients of the log-likelihood: the compiled adjoint equals autograd through the PyTorch filter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kelman
+from tests.linear.gradient_cases import STARTS, build, same
+from tests.strategies import build as random_case, random_kind
+
+pytestmark = pytest.mark.torch
+
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {"T": 25},
+    "everything": {"p": 2, "S": True, "offsets": True, "T": 20, "N": 3},
+    "varies in time": {"p": 1, "S": True, "offsets": True, "time": "H Q R S D c b B", "T": 12, "N": 2},
+    "varies by series": {"p": 1, "offsets": True, "series": "A H Q R B D b c m", "T": 12, "N": 4},
+    "large": {"n": 10, "m": 4, "T": 12},
+    "singular R": {"n": 4, "m": 2, "rank_R": 1, "rank_Q": 2, "T": 20},
+}
+
+
+def both(*arguments: Any, **options: Any) -> tuple[Any, Any]:
+    """Gradients by the core and by torch, after the log-likelihoods were compared."""
+    (a, core), (b, torch) = (kelman.loglik_and_grad(*arguments, **options, backend=name) for name in ("core", "torch"))
+    np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+    return core, torch
+
+
+@pytest.mark.parametrize("per_series", [False, True])
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_entry_equals_autograd(kind: str, start: str, per_series: bool) -> None:
+    """Every array of well-scaled models within 1e-8 of its largest entry."""
+    core, torch = both(*build(start, **KINDS[kind]), per_series=per_series)
+    same(core, torch, 1e-8)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_models_of_every_kind_equal_autograd(seed: int) -> None:
+    """Random structures, R of full rank (without noise a derivative may be as large as 1 / rounding)."""
+    kind = random_kind(seed)
+    case = random_case(kind | {"rank_R": kind["m"]})
+    core, torch = both(case.model(), case.z, case.u_past)
+    same(core, torch, 1e-8)
+
+
+def test_going_on_and_failures() -> None:
+    """`start=`, and NaN for what fails."""
+    model, z, u = build("diffuse", p=1, N=2, T=10)
+    first = kelman.filter(model, z[:, :2], u[:, :2])
+    same(*both(model, z[:, 2:], u[:, 2:], start=first.state), 1e-8)
+    model = kelman.StateSpace([[1.5]], [[1.0]], [[1.0]], [[1.0]], m1=[0.0], P1=[[9.0]])
+    z = np.full((2, 4, 1), np.nan)
+    z[:, 0] = 1.0
+    z[0, 0] = 1.7e308
+    for name in ("core", "torch"):
+        _, g = kelman.loglik_and_grad(model, z, per_series=True, on_error="nan", backend=name)
+        assert np.isnan(g.A[0]).all()
+        assert np.isfinite(g.A[1]).all()
+
+
+def test_float32_stays_float32() -> None:
+    """Single precision goes in and comes out."""
+    model, z, _ = build("x1")
+    loglik, g = kelman.loglik_and_grad(model.astype(np.float32), z[0].astype(np.float32), backend="torch")
+    assert loglik.dtype == np.float32
+    assert all(array.dtype == np.float32 for _, array in g.items())
