@@ -34,8 +34,7 @@ class Adjoint {
         K1_(memory.take<Scalar>(s_)),
         a_(memory.take<Scalar>(s_)),
         b_(memory.take<Scalar>(s_)),
-        left_(memory.take<Scalar>(n_ * n_)),
-        right_(memory.take<Scalar>(n_ * n_)) {
+        left_(memory.take<Scalar>(n_ * n_)) {
     for (int power = 0; power < 2; ++power) {
       r_[power] = memory.take<Scalar>(s_);
       N_[power] = memory.take<Scalar>(s_ * s_);
@@ -121,7 +120,6 @@ class Adjoint {
   /// r <- T'r, N <- T'N T with T = A, or [A, I] on (x, w):  [[A'NA, A'N], [NA, N]]; zero for v.
   void back(const Scalar* A, Scalar* r, Scalar* N) noexcept {
     linalg::multiply(n_, n_, n_, N, s_, A, n_, left_, n_);  // N A
-    linalg::transpose(n_, n_, A, n_, right_, n_);
     if (model_.joint()) {
       for (Index row = 0; row < n_; ++row) {
         std::copy_n(N + row * s_, n_, N + (n_ + row) * s_ + n_);
@@ -130,10 +128,7 @@ class Adjoint {
       linalg::transpose(n_, n_, left_, n_, N + n_, s_);
       std::copy_n(r, n_, r + n_);
     }
-    for (Index row = 0; row < n_; ++row) {
-      std::fill_n(N + row * s_, n_, Scalar(0));
-    }
-    linalg::multiply_symmetric(n_, n_, right_, n_, left_, n_, N, s_);
+    linalg::multiply_symmetric<Scalar>(n_, n_, {A, 1, n_}, left_, n_, {linalg::Into::set, N, s_});
     linalg::mirror(n_, N, s_);
     linalg::matvec_transposed(n_, n_, A, n_, r, a_);
     std::copy_n(a_, n_, r);
@@ -153,7 +148,6 @@ class Adjoint {
   Scalar* a_;
   Scalar* b_;
   Scalar* left_;
-  Scalar* right_;
   Scalar* r_[2];
   Scalar* N_[2];
 };
