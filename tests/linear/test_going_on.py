@@ -28,12 +28,13 @@ def test_two_parts_equal_one_pass_to_the_bit(seed: int) -> None:
     """A model of any kind: the second part, started from the pickled state of the first, gives the same bits."""
     case = build(random_kind(seed, T=8))
     m, z, u = case.model(), case.z, case.u_past
-    whole = kelman.filter(m, z, u, store="all", on_error="nan")
+    careful: Any = {"on_error": "nan", "form": "univariate"}
+    whole = kelman.filter(m, z, u, store="all", **careful)
     for cut in (1, 5):
-        first = kelman.filter(m.window(0, cut), z[:, :cut], None if u is None else u[:, :cut], on_error="nan")
+        first = kelman.filter(m.window(0, cut), z[:, :cut], None if u is None else u[:, :cut], **careful)
         state = pickle.loads(pickle.dumps(first.state))
         rest = kelman.filter(
-            m.window(cut, 8), z[:, cut:], None if u is None else u[:, cut:], start=state, store="all", on_error="nan"
+            m.window(cut, 8), z[:, cut:], None if u is None else u[:, cut:], start=state, store="all", **careful
         )
         for name in ("mean", "cov", "predicted_mean", "predicted_cov", "innovation", "loglik_obs"):
             np.testing.assert_array_equal(getattr(rest, name), getattr(whole, name)[:, cut:])
@@ -45,7 +46,7 @@ def test_the_stepper_equals_one_pass_to_the_bit(seed: int) -> None:
     """A model of any kind, also varying in time: after each step the moments are those of the whole pass."""
     case = build(random_kind(seed, T=6))
     m, z, u = case.model(), case.z, case.u_past
-    whole = kelman.filter(m, z, u, on_error="nan")
+    whole = kelman.filter(m, z, u, on_error="nan", form="univariate")
     step = kelman.Stepper(m, len(z), on_error="nan")
     for k in range(6):
         mean = step(z[:, k], None if u is None else u[:, k])

@@ -117,10 +117,11 @@ def steps(problem: Problem, begin: int, end: int, state: dict[str, np.ndarray] |
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_threads_and_company_change_nothing(kind: str, dtype: str) -> None:
-    """A series filtered or smoothed alone, in a batch, or by four threads has the same numbers to the bit."""
+    """A series filtered with care or smoothed, alone, in a batch, or by four threads, has the same numbers to the bit."""
     problem = problem_of(kind, dtype)
-    filtered, smoothed = filter_raw(problem, "all", 1), smooth_raw(problem, 1, 1)
-    assert_same_bits(filtered, filter_raw(problem, "all", 4))
+    assert_same_bits(filter_raw(problem, "all", 1), filter_raw(problem, "all", 4))
+    filtered, smoothed = filter_raw(problem, "all", 1, form="univariate"), smooth_raw(problem, 1, 1)
+    assert_same_bits(filtered, filter_raw(problem, "all", 4, form="univariate"))
     assert_same_bits(smoothed, smooth_raw(problem, 1, 4))
     for i in range(len(problem.z)):
         assert_same_bits({k: v[i : i + 1] for k, v in filtered.items()}, filter_raw(one_series(problem, i), "all", 1))
@@ -158,9 +159,9 @@ def test_filtering_in_two_parts_equals_one_pass(kind: str) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_stepper_equals_the_filter(kind: str, dtype: str) -> None:
-    """The online handle gives the filter's numbers to the bit, step by step, and its end state."""
+    """The online handle gives the careful filter's numbers to the bit, step by step, and its end state."""
     problem = problem_of(kind, dtype)
-    whole = filter_raw(problem, "all", 1)
+    whole = filter_raw(problem, "all", 1, form="univariate")
     step = _core.native().LinearStepper(problem=problem)
     N, T, _ = problem.z.shape
     mean, loglik = np.empty((N, 3), dtype), np.empty(N, dtype)

@@ -7,33 +7,12 @@
 // Every series sees the same arithmetic in either case.
 #pragma once
 
-#include <limits>
-
 #include "kelman/core/parallel.hpp"
 #include "kelman/linear/forms/univariate.hpp"
 #include "kelman/linear/mean.hpp"
-#include "kelman/linear/problem.hpp"
+#include "kelman/linear/record.hpp"
 
 namespace kelman::linear {
-
-/// Sets entries `from` to T of a field to NaN; of a field that keeps the last step only, that step if the series failed
-/// or is empty.
-template <Real Scalar>
-void blank(const Field<Scalar>& field, Index i, Index from, Index T, Index count, bool failed) noexcept {
-  if (!field) {
-    return;
-  }
-  const Scalar nan = std::numeric_limits<Scalar>::quiet_NaN();
-  if (field.constant()) {
-    if (failed || from == 0) {
-      std::fill_n(field.at(i), count, nan);
-    }
-    return;
-  }
-  for (Index k = from; k < T; ++k) {
-    std::fill_n(field.at(i, k), count, nan);
-  }
-}
 
 /// Filters blocks of series; one object per thread.
 template <Form F>
@@ -45,6 +24,7 @@ class Filter {
   Filter(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, Index block, Workspace& memory)
       : problem_(problem),
         result_(result),
+        record_(problem, result),
         n_(problem.model.dims.n),
         m_(problem.model.dims.m),
         window_(window_length(problem.model, block)),
@@ -112,7 +92,7 @@ class Filter {
     }
     const bool writes = !problem_.shared || i == 0;
     if (writes) {
-      write_predicted(i, k);
+      record_.predicted(i, k, form_);
     }
     observe(m_, problem_.data.z.at(i, k), mask_);
     const Status status = form_.update(i, k, mask_, tape_.at(k % window_), nullptr);
@@ -120,19 +100,8 @@ class Filter {
       trouble.report(status, k);
       return;
     }
-    if (writes && result_.cov) {
-      const auto moments = form_.moments();
-      linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, result_.cov.at(i, k), n_);
-    }
-  }
-
-  void write_predicted(Index i, Index k) noexcept {
-    const auto moments = form_.moments();
-    if (result_.predicted_cov) {
-      linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, result_.predicted_cov.at(i, k), n_);
-    }
-    if (result_.innovation_cov) {
-      form_.innovation_cov(i, k, result_.innovation_cov.at(i, k));
+    if (writes) {
+      record_.filtered(i, k, form_);
     }
   }
 
@@ -168,60 +137,18 @@ class Filter {
 
   /// Log-likelihood, status and end state of series i; NaN after its end or its failure.
   void finish(Index i, Index length, const Outcome& trouble, const MeanState<Scalar>& state) noexcept {
-    const Index T = problem_.model.dims.T;
-    const bool failed = !state.outcome.usable();
-    const Index from = failed ? state.outcome.at : length;
-    blank(result_.mean, i, from, T, n_, failed);
-    blank(result_.predicted_mean, i, from, T, n_, failed);
-    blank(result_.innovation, i, from, T, m_, failed);
-    blank(result_.loglik_obs, i, from, T, Index(1), failed);
     if (!problem_.shared || i == 0) {
       // what is shared is blanked only if it failed itself
-      const bool cov_failed = problem_.shared ? !trouble.usable() : failed;
-      const Index cov_from = problem_.shared ? (cov_failed ? trouble.at : length) : from;
-      blank(result_.cov, i, cov_from, T, n_ * n_, cov_failed);
-      blank(result_.predicted_cov, i, cov_from, T, n_ * n_, cov_failed);
-      blank(result_.innovation_cov, i, cov_from, T, m_ * m_, cov_failed);
-      keep_covariances(i, cov_failed);
+      const Outcome& outcome = problem_.shared ? trouble : state.outcome;
+      const bool failed = !outcome.usable();
+      record_.end_covariances(i, failed ? outcome.at : length, failed, form_);
     }
-    keep_mean(i, failed, state);
-    *result_.loglik.at(i) = failed ? std::numeric_limits<Scalar>::quiet_NaN() : static_cast<Scalar>(state.loglik);
-    *result_.status.at(i) = static_cast<std::int32_t>(state.outcome.status);
-    *result_.failed_at.at(i) = static_cast<std::int64_t>(state.outcome.at);
-  }
-
-  void keep_mean(Index i, bool failed, const MeanState<Scalar>& state) const noexcept {
-    if (!result_.state_mean) {
-      return;
-    }
-    std::copy_n(state.x, n_, result_.state_mean.at(i));
-    blank(result_.state_mean, i, Index(1), Index(1), n_, failed);
-    if (result_.state_noise_mean) {  // only with S: else it is zero
-      std::copy_n(state.x + n_, n_, result_.state_noise_mean.at(i));
-    }
-  }
-
-  void keep_covariances(Index i, bool failed) const noexcept {
-    if (!result_.state_cov) {
-      return;
-    }
-    const auto moments = form_.moments();
-    linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, result_.state_cov.at(i), n_);
-    blank(result_.state_cov, i, Index(1), Index(1), n_ * n_, failed);
-    *result_.state_rank.at(i) = static_cast<std::int64_t>(moments.rank);
-    const Index columns = problem_.start.columns;
-    std::fill_n(result_.state_inf.at(i), n_ * columns, Scalar(0));
-    linalg::copy_block(n_, moments.rank, moments.factor, moments.factor_ld, result_.state_inf.at(i), columns);
-    if (result_.state_noise_cov && moments.noise_cov != nullptr) {
-      linalg::copy_block(n_, n_, moments.noise_cov, moments.noise_cov_ld, result_.state_noise_cov.at(i), n_);
-    }
-    if (result_.state_noise_cross && moments.noise_cross != nullptr) {
-      linalg::copy_block(n_, n_, moments.noise_cross, moments.noise_cross_ld, result_.state_noise_cross.at(i), n_);
-    }
+    record_.end_means(i, length, state.x, state.loglik, state.outcome);
   }
 
   FilterProblem<Scalar> problem_;
   FilterResult<Scalar> result_;
+  Record<Scalar> record_;
   Index n_;
   Index m_;
   Index window_;

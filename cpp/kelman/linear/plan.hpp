@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kelman/linear/filter.hpp"
+#include "kelman/linear/shared/filter.hpp"
 
 namespace kelman::linear {
 
@@ -16,6 +17,10 @@ namespace kelman::linear {
 template <Real Scalar>
 Method run_plan(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads,
                 Interrupt& stop) {
+  if (shared::applies(problem)) {
+    run_shared<Univariate<Scalar>>(problem, result, threads, stop);
+    return Way::shared;
+  }
   run_filter<Univariate<Scalar>>(problem, result, threads, stop);
   return problem.shared ? Way::shared : Way::univariate;
 }

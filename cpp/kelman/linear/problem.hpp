@@ -8,6 +8,7 @@
 
 #include "kelman/core/parallel.hpp"
 #include "kelman/core/status.hpp"
+#include "kelman/linear/gaps.hpp"
 #include "kelman/linear/method.hpp"
 #include "kelman/linear/model.hpp"
 
@@ -61,16 +62,8 @@ template <Real Scalar>
   }
   const Index length = data.length(0, dims.T);
   for (Index i = 1; i < dims.N && !data.z.shared(); ++i) {
-    for (Index k = 0; k < length; ++k) {
-      const Scalar* const z = data.z.at(i, k);
-      const Scalar* const first = data.z.at(0, k);
-      bool same = true;
-      for (Index j = 0; j < dims.m; ++j) {
-        same = same && std::isnan(z[j]) == std::isnan(first[j]);
-      }
-      if (!same) {
-        return false;
-      }
+    if (!same_gaps(data.z, Index(0), i, length, dims.m)) {
+      return false;
     }
   }
   return true;

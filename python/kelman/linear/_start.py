@@ -89,7 +89,7 @@ def resume(state: FilterState, dtype: Dtype) -> Start:
 
 
 def _moments(model: StateSpace, dtype: Dtype) -> tuple[Array, Array, Array, Array]:
-    """Mean, covariance, diffuse factor and rank, with a leading axis of 1 or N; computed once per model and dtype."""
+    """Mean, covariance, diffuse factor and rank, each with a leading axis of 1 or N; computed once per model and dtype."""
     key = ("moments", dtype)
     if key not in model._cache:
         kept: Any = _given(model) if model.initial in ("x0", "x1") else _worked_out(model)
@@ -116,13 +116,7 @@ def _given(model: StateSpace) -> tuple[Array, Array, Array, Array]:
         tolerance = _RANK_TOLERANCE[model.dtype.name]
         factors = [_factor(one.astype(np.float64), tolerance) for one in infinite]
     inf, rank = _side_by_side(factors)
-    lead = max(len(mean) if mean.ndim == 2 else 1, len(cov) if cov.ndim == 3 else 1, len(inf))
-    return (
-        np.broadcast_to(mean, (lead, n)),
-        np.broadcast_to(cov, (lead, n, n)),
-        np.broadcast_to(inf, (lead, *inf.shape[1:])),
-        np.broadcast_to(rank, (lead,)).copy(),
-    )
+    return mean.reshape(-1, n), cov.reshape(-1, n, n), inf, rank
 
 
 def _factor(covariance: Array, tolerance: float) -> Array:
