@@ -73,14 +73,22 @@ py::dict gradient_as(const py::object& arrays, bool summed, int threads) {
   const bool before = problem.start.before_first;
   result.noise_mean = own.make<Scalar>("noise_mean", before, false, {n});
   result.noise_cov = own.make<Scalar>("noise_cov", before, false, {n, n});
-  const bool lanes = linear::gradient_supported(problem);
-  without_gil([&](Interrupt& stop) {
-    (lanes ? linear::gradient<Scalar> : linear::form_gradient<Scalar>)(problem, result, summed, threads, stop);
-  });
+  auto* run = &linear::form_gradient<Scalar>;
+  const char* method = "univariate";
+  auto settled = problem;
+  settled.start.rank = {};
+  if (linear::gradient_supported(problem)) {
+    run = &linear::gradient<Scalar>;
+    method = "lanes";
+  } else if (linear::gradient_supported(settled)) {
+    run = &linear::diffuse_gradient<Scalar>;
+    method = "univariate+lanes";
+  }
+  without_gil([&](Interrupt& stop) { run(problem, result, summed, threads, stop); });
   for (const auto& entry : whole.results) {
     own.results[entry.first] = entry.second;
   }
-  own.results["method"] = lanes ? "lanes" : "univariate";
+  own.results["method"] = method;
   return own.results;
 }
 
@@ -90,9 +98,9 @@ constexpr const char* gradient_doc = R"(Log-likelihood and its derivatives by th
 the derivatives A, H, Q, R, B, D, b, c, S (those that the model has), mean, cov and inf (of the start as it is posed),
 noise_mean and noise_cov (of the noise before the first measurement, if the start is before it). A derivative has the
 shape (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series up: (1, ...), (1, T, ...), but for
-the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij dQ_ij. `method` is 'lanes', or
-'univariate' if the problem has S, diffuse directions, a singular R, a dense R with partly missing rows, or many
-states.)";
+the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij dQ_ij. `method` is 'lanes',
+'univariate' if the problem has S, a singular R, a dense R with partly missing rows, or many states, or
+'univariate+lanes' for a diffuse start.)";
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The gradient of the log-likelihood for double and float.
-#include "kelman/linear/form_gradient.hpp"
+#include "kelman/linear/diffuse_gradient.hpp"
 
 namespace kelman::linear {
 
@@ -10,7 +10,15 @@ void form_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Sc
   run_form_gradient<Univariate<Scalar>>(problem, result, summed, threads, stop);
 }
 
+template <Real Scalar>
+void diffuse_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed,
+                      int threads, Interrupt& stop) {
+  run_diffuse_gradient<Univariate<Scalar>>(problem, result, summed, threads, stop);
+}
+
 template void form_gradient(const FilterProblem<double>&, const GradientResult<double>&, bool, int, Interrupt&);
 template void form_gradient(const FilterProblem<float>&, const GradientResult<float>&, bool, int, Interrupt&);
+template void diffuse_gradient(const FilterProblem<double>&, const GradientResult<double>&, bool, int, Interrupt&);
+template void diffuse_gradient(const FilterProblem<float>&, const GradientResult<float>&, bool, int, Interrupt&);
 
 }  // namespace kelman::linear

@@ -142,11 +142,10 @@ def test_threads_and_order_do_not_matter(summed: bool) -> None:
 
 
 def test_what_is_not_for_the_lanes_goes_one_series_at_a_time() -> None:
-    """S, diffuse directions, singular R, a dense R with partly missing rows, many states."""
+    """S, singular R, a dense R with partly missing rows, many states."""
     z = cases.data()
     for model in (
         cases.model(S=np.full((3, 2), 0.1), R=np.eye(2)),
-        cases.model(initial="diffuse", R=np.eye(2)),
         cases.model(R=np.diag([1.0, 0.0])),
         cases.model(),
         cases.model(9, R=np.eye(2)),

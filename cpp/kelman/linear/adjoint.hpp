@@ -54,6 +54,18 @@ class Adjoint {
     }
   }
 
+  /// What comes later gave the derivatives r by the mean of x (n) and G = (r r' - N) / 2 by its covariance (n×n); there
+  /// is no S, and nothing is diffuse any more.
+  void resume(const Scalar* r, const Scalar* G) noexcept {
+    clear();
+    std::copy_n(r, n_, r_[0]);
+    for (Index row = 0; row < n_; ++row) {
+      for (Index col = 0; col < n_; ++col) {
+        N_[0][row * s_ + col] = fused(r[row], r[col], Scalar(-2) * G[row * n_ + col]);
+      }
+    }
+  }
+
   /// Back over all components of a step with innovations v (count). `diffuse` is null after the diffuse phase.
   [[gnu::noinline]] void measurement(const Slot<Scalar>& slot, const DiffuseSlot<Scalar>* diffuse,
                                      const Scalar* v) noexcept {

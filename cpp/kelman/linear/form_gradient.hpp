@@ -45,18 +45,54 @@ class FormGradient {
 
   /// Adds the derivatives of series i to the sums, and writes its log-likelihood and what goes by series.
   void run(Index i, Interrupt& stop) {
-    forward(i, stop);
-    Scalar* const mean = result_.mean.at(i);
+    const Index length = problem_.data.length(i, problem_.model.dims.T);
+    begin(i);
+    forward(i, 0, length, stop);
     if (state_.outcome.status == Status::ok) {
-      backward(i, mean, stop);
+      adjoint_.clear();
+      backward(i, length, result_.mean.at(i), stop);
     } else {
-      sums_.fill(std::numeric_limits<double>::quiet_NaN());
-      std::fill_n(mean, n_, std::numeric_limits<Scalar>::quiet_NaN());
+      spoil(i);
     }
     *result_.loglik.at(i) =
         state_.outcome.usable() ? static_cast<Scalar>(state_.loglik) : std::numeric_limits<Scalar>::quiet_NaN();
     *result_.status.at(i) = static_cast<std::int32_t>(state_.outcome.status);
     *result_.failed_at.at(i) = static_cast<std::int64_t>(state_.outcome.at);
+  }
+
+  /// The number of steps of series i, 4, 8, 16, ..., after which nothing is diffuse any more, and the moments of the
+  /// state there; 0 if that takes more than half of the series, or there is trouble before.
+  [[nodiscard]] Index settle(Index i, Scalar* mean, Scalar* cov, Interrupt& stop) {
+    const Index length = problem_.data.length(i, problem_.model.dims.T);
+    begin(i);
+    Index done = 0;
+    for (Index steps = 4; 2 * steps <= length; steps *= 2) {
+      forward(i, done, steps, stop);
+      done = steps;
+      if (state_.outcome.status != Status::ok) {
+        return 0;
+      }
+      if (form_.moments().rank == 0) {
+        keep(mean, cov);
+        return steps;
+      }
+    }
+    return 0;
+  }
+
+  /// As `run`, for the first `steps` of series i. The rest has written its results, and by the moments of the state
+  /// between them the derivatives r (n) and G (n×n).
+  void run_first(Index i, Index steps, const Scalar* r, const Scalar* G, Interrupt& stop) {
+    begin(i);
+    forward(i, 0, steps, stop);
+    *result_.loglik.at(i) += static_cast<Scalar>(state_.loglik);
+    *result_.failed_at.at(i) += *result_.failed_at.at(i) < 0 ? 0 : static_cast<std::int64_t>(steps);
+    if (*result_.status.at(i) != 0) {
+      spoil(i);
+      return;
+    }
+    adjoint_.resume(r, G);
+    backward(i, steps, result_.mean.at(i), stop);
   }
 
  private:
@@ -85,12 +121,21 @@ class FormGradient {
     return k < diffuse_.count() ? &diffuse_.at(k) : nullptr;
   }
 
-  void forward(Index i, Interrupt& stop) {
-    const Index length = problem_.data.length(i, problem_.model.dims.T);
+  void begin(Index i) {
     form_.load(problem_.start, i);
     means_.load(problem_.start, i, state_);
     diffuse_.clear();
-    for (Index k = 0; k < length && state_.outcome.usable(); ++k) {
+  }
+
+  /// There is no derivative.
+  void spoil(Index i) noexcept {
+    sums_.fill(std::numeric_limits<double>::quiet_NaN());
+    std::fill_n(result_.mean.at(i), n_, std::numeric_limits<Scalar>::quiet_NaN());
+  }
+
+  /// Steps [from, to) of series i.
+  void forward(Index i, Index from, Index to, Interrupt& stop) {
+    for (Index k = from; k < to && state_.outcome.usable(); ++k) {
       if (k % look_every == 0 && stop.check()) {
         return;
       }
@@ -150,10 +195,10 @@ class FormGradient {
             start.inf ? start.inf.at(i) : nullptr, start.inf ? static_cast<Index>(*start.rank.at(i)) : 0};
   }
 
-  void backward(Index i, Scalar* mean, Interrupt& stop) noexcept {
+  /// Back over the first `steps` of series i from the adjoint after them.
+  void backward(Index i, Index steps, Scalar* mean, Interrupt& stop) noexcept {
     const bool joint = problem_.model.joint();
-    adjoint_.clear();
-    for (Index k = problem_.data.length(i, problem_.model.dims.T); k-- > 0;) {
+    for (Index k = steps; k-- > 0;) {
       if (k % look_every == 0 && stop.check()) {
         return;
       }
@@ -190,14 +235,15 @@ class FormGradient {
   MeanState<Scalar> state_;
 };
 
-/// The gradient of all series of a problem. A sum over series is made chunk by chunk, in the order of the series.
-template <Form F>
-void run_form_gradient(const FilterProblem<typename F::scalar>& problem,
-                       const GradientResult<typename F::scalar>& result, bool summed, int threads, Interrupt& stop) {
+/// Calls `work(worker, i)` for every series, which adds its derivatives to the sums of the worker, and adds the sums to
+/// the result. A sum over series is made chunk by chunk, in the order of the series.
+template <Form F, class Work>
+void each_series(const FilterProblem<typename F::scalar>& problem, const GradientResult<typename F::scalar>& result,
+                 bool summed, double steps, int threads, Interrupt& stop, Work&& work) {
   const Dims& dims = problem.model.dims;
-  const double step = 4 * work_per_step(problem.model, false);
-  const int useful = useful_threads(threads, step * static_cast<double>(dims.N) * static_cast<double>(dims.T));
-  const Index grain = chunk_of(dims, step);
+  const double series = 4 * steps * work_per_step(problem.model, false);
+  const int useful = useful_threads(threads, series * static_cast<double>(dims.N));
+  const Index grain = static_cast<Index>(std::clamp(1e5 / std::max(series, 1.0), 1.0, 1024.0));
   std::vector<std::unique_ptr<FormGradient<F>>> workers;
   for (Index w = 0; w < worker_count(dims.N, grain, useful); ++w) {
     workers.push_back(std::make_unique<FormGradient<F>>(problem, result));
@@ -210,7 +256,7 @@ void run_form_gradient(const FilterProblem<typename F::scalar>& problem,
     FormGradient<F>& worker = *workers[static_cast<std::size_t>(w)];
     worker.sums().clear();
     for (Index i = begin; i < end && !stop.requested(); ++i) {
-      worker.run(i, stop);
+      work(worker, i);
       if (!summed) {
         worker.sums().write(result, i);
         worker.sums().clear();
@@ -224,6 +270,14 @@ void run_form_gradient(const FilterProblem<typename F::scalar>& problem,
   if (summed) {
     total.write(result, 0);
   }
+}
+
+/// The gradient of all series of a problem; the result is zero on entry.
+template <Form F>
+void run_form_gradient(const FilterProblem<typename F::scalar>& problem,
+                       const GradientResult<typename F::scalar>& result, bool summed, int threads, Interrupt& stop) {
+  each_series<F>(problem, result, summed, static_cast<double>(problem.model.dims.T), threads, stop,
+                 [&](FormGradient<F>& worker, Index i) { worker.run(i, stop); });
 }
 
 }  // namespace kelman::linear

@@ -33,6 +33,11 @@ template <Real Scalar>
 void gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed, int threads,
               Interrupt& stop);
 
+/// The same with an exactly diffuse start, if `gradient` takes the problem once nothing is diffuse any more.
+template <Real Scalar>
+void diffuse_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed,
+                      int threads, Interrupt& stop);
+
 /// The same for every kind of problem, one series at a time.
 template <Real Scalar>
 void form_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed, int threads,

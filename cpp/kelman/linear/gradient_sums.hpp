@@ -60,13 +60,13 @@ class GradientSums {
     }
   }
 
-  /// Writes to entry i of the results.
+  /// Adds to entry i of the results.
   template <Real Scalar>
   void write(GradientResult<Scalar> result, Index i) noexcept {
     for (std::size_t f = 0; f < length_.size(); ++f) {
       const double* const from = summable(fields)[f]->data;
       for (Index l = 0; l < length_[f]; ++l) {
-        summable(result)[f]->at(i)[l] = static_cast<Scalar>(from[l]);
+        summable(result)[f]->at(i)[l] += static_cast<Scalar>(from[l]);
       }
     }
   }

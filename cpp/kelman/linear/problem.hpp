@@ -36,6 +36,14 @@ struct FilterProblem {
   DiffuseConstant diffuse_constant = DiffuseConstant::kfas;
   bool careful = false;  ///< every series by itself, in the form that takes every kind of model and start
   bool shared = false;   ///< model, start and missing pattern are the same for all series, and so are the lengths
+  const Index* chosen = nullptr;  ///< the series to take (chosen_count), in this order; null: all of them
+  Index chosen_count = 0;
+
+  /// Number of series to take.
+  [[nodiscard]] Index count() const noexcept { return chosen != nullptr ? chosen_count : model.dims.N; }
+
+  /// The j-th of them.
+  [[nodiscard]] Index series(Index j) const noexcept { return chosen != nullptr ? chosen[j] : j; }
 };
 
 /// Where a smoother writes; `lag_one_cov` may be null. Entry k of it is Cov(x_k, x_{k-1} | all).

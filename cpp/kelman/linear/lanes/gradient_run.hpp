@@ -56,9 +56,9 @@ void run_gradient(const FilterProblem<scalar_of<V>>& problem, bool mixed, const 
   constexpr Index W = kelman::lanes<V>;
   constexpr Index most_blocks = 64;
   const Dims& dims = problem.model.dims;
-  const Index groups = (dims.N + W - 1) / W;
+  const Index groups = (problem.count() + W - 1) / W;
   const double work = 4 * work_per_step(problem.model, false) * static_cast<double>(dims.T);
-  const int useful = useful_threads(threads, work * static_cast<double>(dims.N));
+  const int useful = useful_threads(threads, work * static_cast<double>(problem.count()));
   const Index block = summed ? (groups + most_blocks - 1) / most_blocks : Index(1);
   const Index blocks = summed ? (groups + block - 1) / std::max<Index>(block, 1) : groups;
   std::vector<std::unique_ptr<Worker>> workers;
@@ -73,7 +73,7 @@ void run_gradient(const FilterProblem<scalar_of<V>>& problem, bool mixed, const 
   }
   parallel_chunks(blocks, 1, useful, stop, [&](Index begin, Index end, Index w) {
     for (Index g = begin * block; g < std::min(end * block, groups) && !stop.requested(); ++g) {
-      const auto count = static_cast<int>(std::min(W, dims.N - g * W));
+      const auto count = static_cast<int>(std::min(W, problem.count() - g * W));
       workers[static_cast<std::size_t>(w)]->group.run(g * W, count,
                                                       summed ? parts[static_cast<std::size_t>(begin)] : result, stop);
     }

@@ -132,7 +132,7 @@ class Passage {
     longest_ = 0;
     shortest_ = dims_.T;
     for (int l = 0; l < W; ++l) {
-      const Index i = first + std::min(l, count - 1);
+      const Index i = problem_.series(first + std::min(l, count - 1));
       members_.series[l] = i;
       members_.outcome[l] = Outcome{};
       const Index length = problem_.data.length(i, dims_.T);
