@@ -26,6 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "noise that varies": {"time": "Q R", "T": 5},
     "noise that varies, with S": {"time": "Q R S", "S": True, "T": 5},
     "measurement that varies": {"seed": 1, "time": "H c D", "p": 1, "offsets": True, "T": 5},
+    "long enough for lanes": {"diagonal": True, "p": 1, "offsets": True, "T": 17},
     "inputs of the step before": {"p": 1, "offsets": True, "lag": 1},
 }
 NO_TIME = ("stationary", "auto")
@@ -174,7 +175,9 @@ def test_ragged_series_equal_each_alone() -> None:
             np.testing.assert_allclose(array[i], g[name], rtol=0, atol=1e-12 * max(1, np.abs(array).max()))
 
 
-@pytest.mark.parametrize("kind", [{}, {"S": True}, {"time": "A H", "N": 40}, {"series": "A", "N": 60}])
+@pytest.mark.parametrize(
+    "kind", [{}, {"S": True}, {"diagonal": True}, {"time": "A H", "N": 40}, {"series": "A", "N": 60}]
+)
 @pytest.mark.parametrize("start", ["x1", "diffuse"])
 def test_threads_and_order_change_no_bit(kind: dict[str, Any], start: str) -> None:
     """Any number of threads, summed or not; and each series' own gradient wherever it stands."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kelman
-from tests.linear.gradient_cases import STARTS, build, same
+from tests.linear.gradient_cases import STARTS, build, remade, same
 from tests.strategies import build as random_case, random_kind
 
 pytestmark = pytest.mark.torch
@@ -18,6 +18,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "everything": {"p": 2, "S": True, "offsets": True, "T": 20, "N": 3},
     "varies in time": {"p": 1, "S": True, "offsets": True, "time": "H Q R S D c b B", "T": 12, "N": 2},
     "varies by series": {"p": 1, "offsets": True, "series": "A H Q R B D b c m", "T": 12, "N": 4},
+    "regular": {"p": 1, "offsets": True, "diagonal": True, "T": 40, "N": 9, "gaps": 0.5},
+    "regular, in time": {"p": 1, "offsets": True, "diagonal": True, "T": 24, "N": 5, "time": "H Q R B D b c"},
+    "regular, by series": {"diagonal": True, "offsets": True, "T": 24, "N": 9, "series": "A H Q b m"},
+    "wide": {"n": 17, "m": 5, "T": 6},
     "large": {"n": 10, "m": 4, "T": 12},
     "singular R": {"n": 4, "m": 2, "rank_R": 1, "rank_Q": 2, "T": 20},
 }
@@ -46,6 +50,26 @@ def test_models_of_every_kind_equal_autograd(seed: int) -> None:
     case = random_case(kind | {"rank_R": kind["m"]})
     core, torch = both(case.model(), case.z, case.u_past)
     same(core, torch, 1e-8)
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_series_that_are_diffuse_for_different_times(lag: int) -> None:
+    """Leading gaps and ragged ends: each series leaves the diffuse phase when its own measurements allow it, or never."""
+    model, z, u = build("diffuse", p=1, N=12, T=64, offsets=True, diagonal=True, time="Q H", lag=lag)
+    turn = 0.99 * np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]  # no direction fades while it is hidden
+    model = remade(model, A=np.broadcast_to(turn, (64, 3, 3)))
+    for i, hidden in enumerate((0, 0, 3, 5, 9, 14, 20, 31, 33, 63, 64, 2)):
+        z[i, :hidden] = np.nan
+    ends = (64, 7, 8, 30, 64, 64, 64, 64, 64, 64, 64, 40)
+    for i, end in enumerate(ends):
+        z[i, end:] = np.nan
+    for per_series in (False, True):
+        same(*both(model, z, u, per_series=per_series), 1e-8)
+    steady = remade(model, A=turn, H=model.H[0], Q=model.Q[0])
+    _, z, u = build("diffuse", p=1, N=12, T=64, offsets=True, diagonal=True, lag=lag)
+    z, u = [one[:end] for one, end in zip(z, ends, strict=True)], [one[:end] for one, end in zip(u, ends, strict=True)]
+    for per_series in (False, True):
+        same(*both(steady, z, u, per_series=per_series), 1e-8)
 
 
 def test_going_on_and_failures() -> None:

@@ -133,9 +133,7 @@ def linear_filter(
     dictionary of arrays, and under 'method' what ran. Memory is checked, never converted.
     """
 
-def linear_gradient(
-    problem: typing.Any, summed: bool, threads: typing.SupportsInt | typing.SupportsIndex
-) -> dict:
+def linear_gradient(problem: typing.Any, summed: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> dict:
     """
     Log-likelihood and its derivatives by the entries of model and start.
 
@@ -143,9 +141,9 @@ def linear_gradient(
     the derivatives A, H, Q, R, B, D, b, c, S (those that the model has), mean, cov and inf (of the start as it is posed),
     noise_mean and noise_cov (of the noise before the first measurement, if the start is before it). A derivative has the
     shape (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series up: (1, ...), (1, T, ...), but for
-    the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij dQ_ij. `method` is 'lanes', or
-    'univariate' if the problem has S, diffuse directions, a singular R, a dense R with partly missing rows, or many
-    states.
+    the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij dQ_ij. `method` is 'lanes',
+    'univariate' if the problem has S, a singular R, a dense R with partly missing rows, or many states, or
+    'univariate+lanes' for a diffuse start.
     """
 
 def linear_smooth(
