@@ -9,5 +9,6 @@ from __future__ import annotations
 # name: (module:function, what it measures)
 OTHERS = {
     "import": ("benchmarks.imports:run", "time that `import kelman` adds to `import numpy`"),
+    "threads": ("benchmarks.threads:run", "two threads beside one"),
     "memory": ("benchmarks.memory:run", "log-likelihoods of 100,000 x 1,000 in the memory of their input"),
 }

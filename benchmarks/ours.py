@@ -23,8 +23,10 @@ class Missing(Exception):
 
 def state_space(problem: Problem) -> kelman.StateSpace:
     """Return kelman's model of a problem."""
-    model = problem.model
-    return kelman.StateSpace(model.A, model.H, model.Q, model.R, m0=model.m0, P0=model.P0)
+    matrices = {name: getattr(problem.model, name) for name in MATRICES}
+    if problem.model.A.ndim == 3:  # one for each series: an axis of time, of length one, comes second
+        matrices |= {name: matrices[name][:, None] for name in "AHQR"}
+    return kelman.StateSpace(**matrices)
 
 
 def _moments(r: Any) -> Answer:
@@ -95,10 +97,14 @@ def gradient(problem: Problem, threads: int) -> dict[str, Way]:
     if not hasattr(kelman, "loglik_and_grad"):
         raise Missing("kelman.loglik_and_grad is not in this installation")
     model, z = state_space(problem), problem.z
+    shared = problem.model.A.ndim == 2
 
     def answer(r: Any) -> Answer:
         loglik, found = r
-        return {"loglik": np.asarray(loglik), **{name: np.asarray(getattr(found, name)) for name in MATRICES}}
+        arrays = {name: np.asarray(found[name]) for name in MATRICES}
+        if not shared:
+            arrays |= {name: arrays[name][:, 0] for name in "AHQR"}
+        return {"loglik": loglik.sum() if shared else loglik, **arrays}
 
     return {"gradient": (lambda: kelman.loglik_and_grad(model, z, threads=threads), answer)}
 

@@ -41,19 +41,20 @@ def _machine(machine: dict[str, Any]) -> str:
 
 def _summary(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
-        "| workload | kelman | best of the others | times as fast | goal |",
-        "| --- | --- | --- | --- | --- |",
+        "| workload | kelman | best package | times as fast | JAX by hand | times as fast | goal |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         unit = "ms" if row["unit"] == "ms" else "ns"
-        best = "" if row["best"] is None else f"{row['best']}: {_number(row['peers'][row['best']]['value'])} {unit}"
         for i, (way, one) in enumerate(row["kelman"].items()):
-            what = f"**{row['name']}** {row['what']}" if i == 0 else ""
-            ratio = "" if one["ratio"] is None else f"{one['ratio']:.1f}"
-            goal = "" if one["goal"] is None else f"{one['goal']:g}" + (" (missed)" if one["met"] is False else "")
-            lines.append(
-                f"| {what} | {way}: {_number(one['value'])} {unit} | {best if i == 0 else ''} | {ratio} | {goal} |"
-            )
+            cells = [f"**{row['name']}** {row['what']}" if i == 0 else "", f"{way}: {_number(one['value'])} {unit}"]
+            for name in (row["best"], row["hand"]):
+                theirs = "" if name is None or i else f"{_number(row['peers'][name]['value'])} {unit}"
+                named = f"{name}: {theirs}" if name == row["best"] and theirs else theirs
+                cells += [named, "" if name is None else f"{one['ratios'][name]:.1f}"]
+            goal = "" if one["goal"] is None else f"{one['goal']:g}"
+            cells.append(goal + (" (missed)" if one["met"] is False else ""))
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

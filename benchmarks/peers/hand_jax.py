@@ -1,7 +1,8 @@
 """What a skilled user would write in JAX: the series on the last axis of every array, blocks of 500 series.
 
 Products as broadcast multiply and sum, which the compiler fuses; the innovation covariance of one or two values inverted
-by hand; a missing value has a zero row of H, variance 1 and no error.
+by hand; a missing value has a zero row of H, variance 1 and no error. Where one model serves all series and nothing is
+missing, covariances have an axis of one: they are computed once for a block.
 """
 
 from __future__ import annotations
@@ -38,34 +39,39 @@ def _inverse(S: Any) -> tuple[Any, Any]:
     return jnp.array([[S[1, 1], -S[0, 1]], [-S[1, 0], S[0, 0]]]) / determinant, determinant
 
 
-def _step(model: dict[str, Any], x: Any, P: Any, z: Any) -> tuple[Any, Any, Any]:
-    """x (n,b), P (n,n,b) and the log-likelihood (b,) after one predict and one update by z (m,b)."""
+def _step(model: dict[str, Any], gaps: bool, x: Any, P: Any, z: Any) -> tuple[Any, Any, Any]:
+    """x (n,b), P (n,n,b or 1) and the log-likelihood (b,) after one predict and one update by z (m,b)."""
     A, H, Q, R = (model[name] for name in "AHQR")
     x = (A * x[None]).sum(1)
     P = _times(_times(A, P), _turned(A)) + Q
-    seen = ~jnp.isnan(z)
-    H = jnp.where(seen[:, None], H, 0.0)
-    R = jnp.where(seen[:, None] & seen[None], R, jnp.eye(len(z))[..., None])
+    count: Any = len(z)
+    if gaps:
+        seen = ~jnp.isnan(z)
+        H = jnp.where(seen[:, None], H, 0.0)
+        R = jnp.where(seen[:, None] & seen[None], R, jnp.eye(len(z))[..., None])
+        z, count = jnp.where(seen, z, 0.0), seen.sum(0)
     HP = _times(H, P)
     inverse, determinant = _inverse(_times(HP, _turned(H)) + R)
     K = _times(_turned(HP), inverse)
-    e = jnp.where(seen, z, 0.0) - (H * x[None]).sum(1)
+    e = z - (H * x[None]).sum(1)
     x = x + (K * e[None]).sum(1)
     P = P - _times(K, HP)
-    loglik = -0.5 * (seen.sum(0) * LOG_2PI + jnp.log(determinant) + ((inverse * e[None]).sum(1) * e).sum(0))
+    P = (P + _turned(P)) / 2  # else what is not symmetric grows, in the derivatives at once
+    loglik = -0.5 * (count * LOG_2PI + jnp.log(determinant) + ((inverse * e[None]).sum(1) * e).sum(0))
     return x, P, loglik
 
 
-def _scan(model: dict[str, Any], z: Any, keep: bool) -> Any:
+def _scan(model: dict[str, Any], z: Any, gaps: bool, keep: bool) -> Any:
     """Log-likelihoods (b,) of a block z (T,m,b), and all moments where they are kept."""
     n, b = len(model["m0"]), z.shape[-1]
 
     def body(carry: Any, z: Any) -> Any:
         x, P, loglik = carry
-        x, P, more = _step(model, x, P, z)
+        x, P, more = _step(model, gaps, x, P, z)
         return (x, P, loglik + more), ((x, P) if keep else None)
 
-    start = (jnp.broadcast_to(model["m0"], (n, b)), jnp.broadcast_to(model["P0"], (n, n, b)), jnp.zeros(b))
+    own = b if gaps or model["A"].shape[-1] > 1 else 1
+    start = (jnp.broadcast_to(model["m0"], (n, b)), jnp.broadcast_to(model["P0"], (n, n, own)), jnp.zeros(b))
     (_, _, loglik), kept = jax.lax.scan(body, start, z)
     return loglik, kept
 
@@ -94,16 +100,19 @@ def _each(problem: Problem, function: Any) -> Any:
 
 
 def filter(problem: Problem) -> tuple[Any, Any]:
-    """Means (T,n,b) and covariances (T,n,n,b) of each block."""
-    return _each(problem, lambda model, z: _scan(model, z, True)[1]), lambda result, few: {
-        "mean": np.moveaxis(np.asarray(result[0][0])[..., :few], -1, 0),
-        "cov": np.moveaxis(np.asarray(result[0][1])[..., :few], -1, 0),
-    }
+    """Means (T,n,b) and covariances (T,n,n,b or 1) of each block."""
+    gaps = problem.gaps != "none"
+
+    def answer(result: Any, few: int) -> dict[str, Any]:
+        mean, cov = (np.moveaxis(np.asarray(x)[..., :few], -1, 0) for x in result[0])
+        return {"mean": mean, "cov": np.broadcast_to(cov, (few, *cov.shape[1:]))}
+
+    return _each(problem, lambda model, z: _scan(model, z, gaps, True)[1]), answer
 
 
 def loglik(problem: Problem) -> tuple[Any, Any]:
     """Log-likelihoods only."""
-    run = _each(problem, lambda model, z: _scan(model, z, False)[0])
+    run = _each(problem, lambda model, z: _scan(model, z, problem.gaps != "none", False)[0])
     return run, lambda result, few: {"loglik": np.asarray(result[0])[:few]}
 
 
@@ -112,7 +121,7 @@ def gradient(problem: Problem) -> tuple[Any, Any]:
     shared = problem.model.A.ndim == 2
 
     def total(model: dict[str, Any], z: Any) -> Any:
-        loglik = _scan(model, z, False)[0]
+        loglik = _scan(model, z, problem.gaps != "none", False)[0]
         return loglik.sum(), loglik
 
     def answer(result: Any, few: int) -> dict[str, Any]:
