@@ -73,6 +73,35 @@ class Filter {
     }
   }
 
+  /// Takes the steps of series i in which its start is diffuse. Returns the first step after them, of which `form` and
+  /// `state` hold the moments before; or the length of the series, whose results are then complete.
+  Index lead(Index i) noexcept {
+    const Index length = problem_.data.length(i, problem_.model.dims.T);
+    form_.load(problem_.start, i);
+    means_.load(problem_.start, i, states_[0]);
+    Outcome trouble;
+    Index k = 0;
+    for (; k < length && form_.moments().rank > 0; ++k) {
+      covariances(i, k, trouble);
+      if (trouble.usable()) {
+        mean(i, k, states_[0]);
+      } else {
+        states_[0].outcome = trouble;
+      }
+      if (!states_[0].outcome.usable()) {
+        break;
+      }
+    }
+    if (k < length && states_[0].outcome.usable()) {
+      return k;
+    }
+    finish(i, length, trouble, states_[0]);
+    return length;
+  }
+
+  [[nodiscard]] const F& form() const noexcept { return form_; }
+  [[nodiscard]] const MeanState<Scalar>& state() const noexcept { return states_[0]; }
+
  private:
   /// Steps per window: a tape that stays in the cache, and a look at the interrupt several times a second.
   [[nodiscard]] static Index window_length(const Model<Scalar>& model, Index block) noexcept {

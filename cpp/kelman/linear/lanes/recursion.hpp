@@ -53,6 +53,7 @@ struct Gain {
   V f;        ///< variance of the innovation, 1 where missing
   V inverse;  ///< 1 / f
   V v;
+  mask_of<V> observed;
 };
 
 /// The log-likelihood in the making. Pivots f are multiplied, and the exponent of the product is split off: no
@@ -64,13 +65,14 @@ struct Evidence {
   V exponent = V(scalar_of<V>(0));
   V count = V(scalar_of<V>(0));  ///< observed components
 
-  /// Takes a pivot f > 0 (1 where the component is missing).
-  KELMAN_INLINE void add(const V& f, const V& v, const V& inverse, const mask_of<V>& observed) noexcept {
+  /// Takes one component.
+  template <int n>
+  KELMAN_INLINE void add(const Gain<n, V>& gain) noexcept {
     using T = scalar_of<V>;
-    quadratic = fused(v * inverse, v, quadratic);
-    mantissa = mantissa * f;
+    quadratic = fused(gain.v * gain.inverse, gain.v, quadratic);
+    mantissa = mantissa * gain.f;
     exponent += split_exponent(mantissa);
-    count += select(observed, V(T(1)), V(T(0)));
+    count += select(gain.observed, V(T(1)), V(T(0)));
   }
 };
 
@@ -188,6 +190,7 @@ KELMAN_INLINE Gain<n, V> update(const C* h, const C& r, const V& y, State<n, V>&
   failed = failed | !(f >= V(std::numeric_limits<T>::min()));
   const V inverse = V(T(1)) / f;
   gain.f = f;
+  gain.observed = observed;
   gain.inverse = select(observed, inverse, V(T(0)));
   gain.v = select(observed, y - along<n>(h, state.x), V(T(0)));
   KELMAN_UNROLL
@@ -206,7 +209,7 @@ KELMAN_INLINE Gain<n, V> update(const C* h, const C& r, const V& y, State<n, V>&
   if (any(restore)) [[unlikely]] {
     polish<n>(h, r, gain, restore, state.P);
   }
-  evidence.add(f, gain.v, gain.inverse, observed);
+  evidence.add(gain);
   return gain;
 }
 

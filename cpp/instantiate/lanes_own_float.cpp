@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The lanes kernels of float for one model per series.
+#include "kelman/linear/lanes/kernel_table.hpp"
+
+namespace kelman::linear::lanes {
+
+using Narrow = Pack<float, register_lanes<float>>;
+
+template Kernel<Narrow, Narrow> kernel_of(Index) noexcept;
+
+}  // namespace kelman::linear::lanes

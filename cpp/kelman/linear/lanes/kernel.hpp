@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Some steps of a group of series: the loop over time around the recursion, with everything it reads and writes in
+// packs that lie in the first level of the cache.
+#pragma once
+
+#include "kelman/linear/lanes/recursion.hpp"
+
+namespace kelman::linear::lanes {
+
+/// Steps of a group. C: the type of the coefficients.
+template <Lanes V, class C>
+struct Chunk {
+  Index steps = 0;
+  Index m = 0;
+  bool predict_first = true;  ///< false: the state is that predicted for the first step
+  // coefficients of the first step, and how far it is to those of the next
+  const C* A = nullptr;      ///< (n×n)
+  const C* Q = nullptr;      ///< of the step before (n×n)
+  const C* H = nullptr;      ///< rows of uncorrelated components (m×n)
+  const C* noise = nullptr;  ///< their variances, `noise_next` apart (m)
+  Index A_time = 0, Q_time = 0, H_time = 0, noise_time = 0, noise_next = 1;
+  const V* y = nullptr;      ///< z - c - D u, whitened like H (steps×m)
+  const V* drive = nullptr;  ///< b + B u (steps×n), or null
+  // state, in and out
+  V* x = nullptr;  ///< (n)
+  V* P = nullptr;  ///< triangle
+  Evidence<V>* evidence = nullptr;
+  mask_of<V>* failed = nullptr;
+  // results, each null if it is not kept
+  V* mean = nullptr;      ///< (steps×n)
+  V* cov = nullptr;       ///< (steps×n×n)
+  V* mantissa = nullptr;  ///< (steps): minus twice the log-likelihood of the step is log(mantissa) + rest
+  V* rest = nullptr;      ///< (steps)
+};
+
+/// Minus twice the log-likelihood without the logarithm of the mantissa.
+template <Lanes V>
+KELMAN_INLINE V without_mantissa(const Evidence<V>& evidence) noexcept {
+  using T = scalar_of<V>;
+  return fused(T(0.693147180559945309417), evidence.exponent,
+               fused(log_two_pi<T>, evidence.count, evidence.quadratic));
+}
+
+/// Takes the steps of a chunk.
+template <int n, Lanes V, class C>
+void take_steps(const Chunk<V, C>& chunk) noexcept {
+  State<n, V> state;
+  KELMAN_UNROLL
+  for (int i = 0; i < n; ++i) {
+    state.x[i] = chunk.x[i];
+    KELMAN_UNROLL
+    for (int j = 0; j <= i; ++j) {
+      state.P[entry(i, j)] = chunk.P[entry(i, j)];
+    }
+  }
+  Evidence<V> evidence = *chunk.evidence;
+  mask_of<V> failed = *chunk.failed;
+  const V* y = chunk.y;
+  for (Index t = 0; t < chunk.steps; ++t) {
+    if (t > 0 || chunk.predict_first) {
+      predict_mean<n>(chunk.A + t * chunk.A_time, state.x);
+      predict_covariance<n>(chunk.A + t * chunk.A_time, chunk.Q + t * chunk.Q_time, state.P);
+      if (chunk.drive != nullptr) {
+        KELMAN_UNROLL
+        for (int i = 0; i < n; ++i) {
+          state.x[i] += chunk.drive[t * n + i];
+        }
+      }
+    }
+    const C* h = chunk.H + t * chunk.H_time;
+    const C* r = chunk.noise + t * chunk.noise_time;
+    Evidence<V> own;  // of the step
+    for (Index j = 0; j < chunk.m; ++j, h += n, r += chunk.noise_next) {
+      const Gain<n, V> gain = update<n>(h, *r, *y++, state, evidence, failed);
+      if (chunk.mantissa != nullptr) {
+        own.add(gain);
+      }
+    }
+    if (chunk.mantissa != nullptr) {
+      chunk.mantissa[t] = own.mantissa;
+      chunk.rest[t] = without_mantissa(own);
+    }
+    if (chunk.mean != nullptr) {
+      KELMAN_UNROLL
+      for (int i = 0; i < n; ++i) {
+        chunk.mean[t * n + i] = state.x[i];
+      }
+    }
+    if (chunk.cov != nullptr) {
+      V* const cov = chunk.cov + t * n * n;
+      KELMAN_UNROLL
+      for (int i = 0; i < n; ++i) {
+        KELMAN_UNROLL
+        for (int j = 0; j < n; ++j) {
+          cov[i * n + j] = state.P[entry(i, j)];
+        }
+      }
+    }
+  }
+  KELMAN_UNROLL
+  for (int i = 0; i < n; ++i) {
+    chunk.x[i] = state.x[i];
+    KELMAN_UNROLL
+    for (int j = 0; j <= i; ++j) {
+      chunk.P[entry(i, j)] = state.P[entry(i, j)];
+    }
+  }
+  *chunk.evidence = evidence;
+  *chunk.failed = failed;
+}
+
+template <Lanes V, class C>
+using Kernel = void (*)(const Chunk<V, C>&) noexcept;
+
+/// Two registers per pack hide what one waits for, as long as the state stays near the registers: up to this n.
+inline constexpr int largest_wide_n = register_bytes >= 64 ? 5 : largest_n;
+
+/// Largest n for which packs V have a kernel.
+template <Lanes V>
+inline constexpr int largest_n_of = (kelman::lanes<V> > register_lanes<scalar_of<V>>) ? largest_wide_n : largest_n;
+
+/// The kernel for size n, 1 <= n <= largest_n_of<V>; instantiated in the library.
+template <Lanes V, class C>
+[[nodiscard]] Kernel<V, C> kernel_of(Index n) noexcept;
+
+}  // namespace kelman::linear::lanes
