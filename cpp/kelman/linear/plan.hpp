@@ -3,12 +3,14 @@
 //
 //   careful      the user asked for it (form="univariate"): one series at a time
 //   shared       model, start and gaps are the same in all series: covariances once
+//   lanes        regular models (lanes/run.hpp) of up to 8 states: series side by side
 //   otherwise    one series at a time
 //
 // The way depends on the sizes and on what is the same for all series, never on the number of threads.
 #pragma once
 
 #include "kelman/linear/filter.hpp"
+#include "kelman/linear/lanes/run.hpp"
 #include "kelman/linear/shared/filter.hpp"
 
 namespace kelman::linear {
@@ -20,6 +22,9 @@ Method run_plan(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>
   if (shared::applies(problem)) {
     run_shared<Univariate<Scalar>>(problem, result, threads, stop);
     return Way::shared;
+  }
+  if (!problem.careful && !problem.shared && lanes::serves(problem)) {
+    return lanes::run(problem, result, threads, stop);
   }
   run_filter<Univariate<Scalar>>(problem, result, threads, stop);
   return problem.shared ? Way::shared : Way::univariate;

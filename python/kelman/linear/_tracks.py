@@ -146,7 +146,7 @@ class Tracks(StepperBase):
             inputs = None if u is None else u[rows]
             own = {name: None if array is None else array[rows] for name, array in fields.items()}
             problem = self._pose(group, z[rows, None], None if inputs is None else inputs[:, None], own)
-            raws.append(self._kernels.filter_raw(problem, "last", self._threads, None))
+            raws.append(self._kernels.filter_raw(problem, "last", self._threads, None, "univariate"))
             states.append(self._stated(raws[-1], inputs))
             first += group.count
         mean = np.concatenate([np.empty((0, read.model.dims.n), read.model.dtype), *(raw["mean"] for raw in raws)])

@@ -15,7 +15,7 @@ struct Chunk {
   bool predict_first = true;  ///< false: the state is that predicted for the first step
   // coefficients of the first step, and how far it is to those of the next
   const C* A = nullptr;      ///< (n×n)
-  const C* Q = nullptr;      ///< of the step before (n×n)
+  const C* Q = nullptr;      ///< of the first prediction (n×n)
   const C* H = nullptr;      ///< rows of uncorrelated components (m×n)
   const C* noise = nullptr;  ///< their variances, `noise_next` apart (m)
   Index A_time = 0, Q_time = 0, H_time = 0, noise_time = 0, noise_next = 1;
@@ -37,8 +37,7 @@ struct Chunk {
 template <Lanes V>
 KELMAN_INLINE V without_mantissa(const Evidence<V>& evidence) noexcept {
   using T = scalar_of<V>;
-  return fused(T(0.693147180559945309417), evidence.exponent,
-               fused(log_two_pi<T>, evidence.count, evidence.quadratic));
+  return fused(T(0.693147180559945309417), evidence.exponent, fused(log_two_pi<T>, evidence.count, evidence.quadratic));
 }
 
 /// Takes the steps of a chunk.
@@ -56,10 +55,12 @@ void take_steps(const Chunk<V, C>& chunk) noexcept {
   Evidence<V> evidence = *chunk.evidence;
   mask_of<V> failed = *chunk.failed;
   const V* y = chunk.y;
+  const C* Q = chunk.Q;
   for (Index t = 0; t < chunk.steps; ++t) {
     if (t > 0 || chunk.predict_first) {
       predict_mean<n>(chunk.A + t * chunk.A_time, state.x);
-      predict_covariance<n>(chunk.A + t * chunk.A_time, chunk.Q + t * chunk.Q_time, state.P);
+      predict_covariance<n>(chunk.A + t * chunk.A_time, Q, state.P);
+      Q += chunk.Q_time;
       if (chunk.drive != nullptr) {
         KELMAN_UNROLL
         for (int i = 0; i < n; ++i) {

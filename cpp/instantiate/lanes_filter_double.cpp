@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The filter in lanes for double.
+#include "kelman/linear/lanes/run.hpp"
+
+namespace kelman::linear::lanes {
+
+template <Real T>
+Method run(const FilterProblem<T>& problem, const FilterResult<T>& result, int threads, Interrupt& stop) {
+  return run_by_width(problem, result, threads, stop);
+}
+
+template Method run(const FilterProblem<double>&, const FilterResult<double>&, int, Interrupt&);
+
+}  // namespace kelman::linear::lanes

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Filtering in lanes: which problems it serves, and all their groups.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "kelman/linear/lanes/group.hpp"
+
+namespace kelman::linear::lanes {
+
+/// Whether all entries of a field of N × steps arrays satisfy a test; each array is looked at once.
+template <class T, class Test>
+[[nodiscard]] bool every(const Field<const T>& field, Index N, Index steps, Test&& test) noexcept {
+  for (Index i = 0; i < (field.shared() ? 1 : N); ++i) {
+    for (Index k = 0; k < (field.constant() ? 1 : steps); ++k) {
+      if (!test(field.at(i, k))) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+/// Whether R is diagonal.                                                                                (m×m)
+template <Real T>
+[[nodiscard]] bool diagonal(Index m, const T* R) noexcept {
+  for (Index i = 0; i < m; ++i) {
+    for (Index j = 0; j < i; ++j) {
+      if (R[i * m + j] != T(0)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+/// Whether every component of the measurements has noise of its own: R is positive definite, beyond rounding.
+template <Real T>
+[[nodiscard]] bool noisy(const Model<T>& model) {
+  const Index m = model.dims.m;
+  Workspace memory;
+  auto* const L = memory.take<T>(m * m);
+  auto* const D = memory.take<T>(m);
+  auto* const scratch = memory.take<T>(m * m);
+  return every(model.R, model.dims.N, model.dims.T, [&](const T* R) {
+    if (diagonal(m, R)) {
+      for (Index j = 0; j < m; ++j) {
+        if (!(R[j * m + j] > T(0)) || !std::isfinite(R[j * m + j])) {
+          return false;
+        }
+      }
+      return true;
+    }
+    return linalg::ldl(m, R, m, L, m, D, scratch) && std::all_of(D, D + m, [](T d) { return d > T(0); });
+  });
+}
+
+/// Whether the lanes serve a problem: noise of its own in every component, none of it correlated with that of the
+/// state.
+template <Real T>
+[[nodiscard]] bool serves(const FilterProblem<T>& problem) {
+  const Dims& dims = problem.model.dims;
+  const auto zero = [&](const T* C) { return std::all_of(C, C + dims.n * dims.n, [](T c) { return c == T(0); }); };
+  const Start<T>& start = problem.start;
+  return !problem.model.joint() && dims.n >= 1 && dims.n <= largest_n && dims.m >= 1 && dims.T >= 1 &&
+         (!start.noise_cross || every(start.noise_cross, dims.N, Index(1), zero)) && noisy(problem.model);
+}
+
+/// What all groups of a problem share; `memory` holds what is made for it.
+template <Real T>
+[[nodiscard]] Layout<T> lay_out(const FilterProblem<T>& problem, const FilterResult<T>& result, int width,
+                                Workspace& memory) {
+  const Model<T>& model = problem.model;
+  const auto [n, m, p, steps, N] = model.dims;
+  Layout<T> layout;
+  layout.own = !model.shares_covariances();
+  layout.dense = !every(model.R, N, steps, [m = m](const T* R) { return diagonal(m, R); });
+  if (layout.dense && !layout.own && model.H.constant() && model.R.constant()) {
+    auto* const L = memory.take<T>(m * m);
+    auto* const rows = memory.take<T>(m * n);
+    auto* const noise = memory.take<T>(m);
+    auto* const complete = memory.take<T>(m);
+    factor_noise(m, n, model.H.at(0), model.R.at(0), complete, L, rows, noise);
+    layout.rows = rows;
+    layout.noise = noise;
+    layout.mix = L;
+  }
+  // values that a chunk holds per step and lane
+  Index held = m + (model.b || model.B ? n + p : 0) + (layout.dense ? m * n + 2 * m : 0);
+  held += layout.own && !model.A.constant() ? n * n : 0;
+  held += layout.own && !model.Q.constant() ? n * n : 0;
+  Index kept = result.mean && !result.mean.constant() ? n : 0;
+  kept += result.cov && !result.cov.constant() ? n * n + 2 : 0;
+  kept += result.predicted_mean ? n + n * n + m + m * m : 0;
+  constexpr Index cache = 24 * 1024;
+  const Index bytes = (held + kept) * width * static_cast<Index>(sizeof(T));
+  layout.steps = 32 * bytes <= cache ? 32 : (16 * bytes <= cache ? 16 : 8);
+  constexpr double caches = 32e6;
+  layout.past_caches = static_cast<double>(kept * N * steps) * sizeof(T) > caches;
+  return layout;
+}
+
+/// Filters all groups of V.
+template <Lanes V>
+Method run_groups(const FilterProblem<scalar_of<V>>& problem, const FilterResult<scalar_of<V>>& result, int threads,
+                  Interrupt& stop) {
+  using T = scalar_of<V>;
+  constexpr int W = kelman::lanes<V>;
+  const Dims& dims = problem.model.dims;
+  Workspace common;
+  const Layout<T> layout = lay_out(problem, result, W, common);
+  // series of like length beside each other: a group lasts as long as its longest
+  std::vector<Index> order(static_cast<std::size_t>(dims.N));
+  std::iota(order.begin(), order.end(), Index(0));
+  if (problem.data.lengths) {
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Index a, Index b) { return problem.data.length(a, dims.T) > problem.data.length(b, dims.T); });
+  }
+  const Index groups = (dims.N + W - 1) / W;
+  const double step = work_per_step(problem.model, false) / 8;  // a lane's share
+  const int useful = useful_threads(threads, step * static_cast<double>(dims.N) * static_cast<double>(dims.T));
+  const Index grain = std::max<Index>(chunk_of(dims, step) / W, 1);
+  const auto workers = static_cast<std::size_t>(worker_count(groups, grain, useful));
+  std::vector<Workspace> memory(workers);
+  std::vector<Method> methods(workers);
+  std::vector<Group<V>> filters;
+  filters.reserve(workers);
+  for (Workspace& own : memory) {
+    filters.emplace_back(problem, result, layout, own);
+  }
+  parallel_chunks(groups, grain, useful, stop, [&](Index begin, Index end, Index worker) {
+    const auto w = static_cast<std::size_t>(worker);
+    for (Index g = begin; g < end && !stop.requested(); ++g) {
+      filters[w].run(order.data() + g * W, static_cast<int>(std::min<Index>(W, dims.N - g * W)), methods[w], stop);
+    }
+    stream_fence();
+  });
+  Method all;
+  for (const Method& one : methods) {
+    all |= one;
+  }
+  return all;
+}
+
+/// Packs of two registers where they pay: the log-likelihoods of more series than fit into one register, of a model
+/// that all share. The width changes no number.
+template <Real T>
+Method run_by_width(const FilterProblem<T>& problem, const FilterResult<T>& result, int threads, Interrupt& stop) {
+  const Model<T>& model = problem.model;
+  const Index m = model.dims.m;
+  constexpr int width = register_lanes<T>;
+  const bool pays = model.dims.n <= largest_wide_n && model.dims.N > width && model.shares_covariances() &&
+                    !(result.mean && !result.mean.constant()) &&
+                    every(model.R, Index(1), model.dims.T, [m](const T* R) { return diagonal(m, R); });
+  return pays ? run_groups<Pack<T, 2 * width>>(problem, result, threads, stop)
+              : run_groups<Pack<T, width>>(problem, result, threads, stop);
+}
+
+/// Filters every series of a problem that the lanes serve; instantiated in the library.
+template <Real T>
+Method run(const FilterProblem<T>& problem, const FilterResult<T>& result, int threads, Interrupt& stop);
+
+}  // namespace kelman::linear::lanes
