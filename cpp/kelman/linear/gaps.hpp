@@ -11,7 +11,7 @@ namespace kelman::linear {
 template <Real Scalar>
 [[nodiscard]] inline bool same_gaps(const Scalar* a, const Scalar* b, Index count) noexcept {
   using V = Pack<Scalar, register_lanes<Scalar>>;
-  constexpr Index L = lanes<V>;
+  constexpr Index L = kelman::lanes<V>;
   constexpr Index block = 16 * L;  // between two branches
   Index j = 0;
   for (; j + block <= count; j += block) {

@@ -28,10 +28,10 @@ struct Members {
 
 /// out (count×width) = the inner arrays (width) of steps [first, first + count) of a field.
 template <class V>
-void read(const Field<const scalar_of<V>>& field, const Members<lanes<V>>& members, Index first, Index count,
+void read(const Field<const scalar_of<V>>& field, const Members<kelman::lanes<V>>& members, Index first, Index count,
           Index width, V* out) noexcept {
   using Scalar = scalar_of<V>;
-  constexpr int W = lanes<V>;
+  constexpr int W = kelman::lanes<V>;
   const Scalar* rows[W];
   for (int l = 0; l < W; ++l) {
     rows[l] = field.at(members.of[l], first);
@@ -51,13 +51,13 @@ void read(const Field<const scalar_of<V>>& field, const Members<lanes<V>>& membe
 
 /// Brings what `read` will want at a later step into the cache.
 template <class V>
-void expect(const Field<const scalar_of<V>>& field, const Members<lanes<V>>& members, Index first,
+void expect(const Field<const scalar_of<V>>& field, const Members<kelman::lanes<V>>& members, Index first,
             Index count) noexcept {
 #if defined(__GNUC__)
   using Scalar = scalar_of<V>;
   constexpr Index line = 64 / static_cast<Index>(sizeof(Scalar));
   const Index span = count * field.time;
-  for (int l = 0; l < lanes<V>; ++l) {
+  for (int l = 0; l < kelman::lanes<V>; ++l) {
     for (Index at = 0; at < span; at += line) {
       __builtin_prefetch(field.at(members.of[l], first) + at);
     }
@@ -75,7 +75,7 @@ template <class V>
 class Sink {
  public:
   using Scalar = scalar_of<V>;
-  static constexpr int W = lanes<V>;
+  static constexpr int W = kelman::lanes<V>;
 
   /// `steps`: the most steps between two calls of `flush`.
   Sink(const Field<Scalar>& field, Index width, Index steps, bool past_caches, Workspace& memory)

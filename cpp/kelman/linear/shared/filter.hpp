@@ -89,15 +89,15 @@ class Batch {
   }
 
   /// Groups of lanes.
-  [[nodiscard]] Index groups() const noexcept { return (count_ + lanes<V> - 1) / lanes<V>; }
+  [[nodiscard]] Index groups() const noexcept { return (count_ + kelman::lanes<V> - 1) / kelman::lanes<V>; }
 
   /// Steps of the present window.
   [[nodiscard]] Index steps() const noexcept { return last_ - first_; }
 
   /// Means of group g over the present window, and their end after the last.
   void means(Index g, Worker& worker) noexcept {
-    const Index begin = g * lanes<V>;
-    const Index end = std::min(begin + lanes<V>, count_);
+    const Index begin = g * kelman::lanes<V>;
+    const Index end = std::min(begin + kelman::lanes<V>, count_);
     if (first_ == 0 && arrives_) {
       arrive(begin, end, worker);
     }
@@ -193,7 +193,7 @@ class Batch {
   }
 
   void side_by_side(Index begin, Index end, Index first, Index last, Worker& worker) noexcept {
-    const Members<lanes<V>> members(list_, begin, end);
+    const Members<kelman::lanes<V>> members(list_, begin, end);
     Field<const Scalar> from{x_.data, x_.series, 0};
     Index carried = problem_.model.size();
     if (first == 0 && !arrives_) {
@@ -315,7 +315,7 @@ void run(const FilterProblem<typename F::scalar>& problem, const FilterResult<ty
   std::vector<std::unique_ptr<typename Batch<F, V>::Worker>> workers;
   const double step = work_per_step(problem.model, true) / 8;
   while (!stop.check() && batch.next()) {
-    const double group = step * static_cast<double>(lanes<V> * batch.steps());
+    const double group = step * static_cast<double>(kelman::lanes<V> * batch.steps());
     const int useful = useful_threads(threads, group * static_cast<double>(batch.groups()));
     const auto grain = static_cast<Index>(std::clamp(1e5 / group, 1.0, 64.0));
     while (static_cast<Index>(workers.size()) < worker_count(batch.groups(), grain, useful)) {
@@ -357,7 +357,7 @@ void run_shared(const FilterProblem<typename F::scalar>& problem, const FilterRe
                 int threads, Interrupt& stop) {
   using Scalar = typename F::scalar;
   const bool writes = result.loglik_obs || (result.mean && !result.mean.constant());
-  if (problem.model.dims.n <= 4 && !writes && problem.model.dims.N > lanes<shared::Narrow<Scalar>>) {
+  if (problem.model.dims.n <= 4 && !writes && problem.model.dims.N > kelman::lanes<shared::Narrow<Scalar>>) {
     shared::run<F, shared::Wide<Scalar>>(problem, result, threads, stop);
   } else {
     shared::run<F, shared::Narrow<Scalar>>(problem, result, threads, stop);

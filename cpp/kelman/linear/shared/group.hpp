@@ -46,7 +46,7 @@ class Reader {
   [[nodiscard]] Index span() const noexcept { return span_; }
 
   /// Reads steps [first, first + count) and points the chunk at them.
-  void read(const Members<lanes<V>>& members, Index first, Index count, Chunk<V>& chunk) noexcept {
+  void read(const Members<kelman::lanes<V>>& members, Index first, Index count, Chunk<V>& chunk) noexcept {
     const auto& data = steps_.problem().data;
     shared::read<V>(data.z, members, first, count, m_, y_);
     expect<V>(data.z, members, std::min(first + 2 * span_, steps_.problem().model.dims.T - count), count);
@@ -67,7 +67,7 @@ class Reader {
 
  private:
   /// y -= c + D u                                                                          (m) -= (m) + (m×p)(p)
-  void correct(const Members<lanes<V>>& members, Index first, Index count) noexcept {
+  void correct(const Members<kelman::lanes<V>>& members, Index first, Index count) noexcept {
     const auto& problem = steps_.problem();
     const auto& model = problem.model;
     for (Index c = 0; c < count; ++c) {
@@ -78,7 +78,7 @@ class Reader {
           y[j] -= V(offset[j]);
         }
       } else if (model.c.shared() && model.D.shared()) {
-        for (int l = 0; l < lanes<V>; ++l) {
+        for (int l = 0; l < kelman::lanes<V>; ++l) {
           input(problem.data.direct_input(members.of[l], k), l);
         }
         for (Index j = 0; j < m_; ++j) {
@@ -90,7 +90,7 @@ class Reader {
           }
         }
       } else {
-        for (int l = 0; l < lanes<V>; ++l) {
+        for (int l = 0; l < kelman::lanes<V>; ++l) {
           steps_.offset_of(members.of[l], k, row_);
           for (Index j = 0; j < m_; ++j) {
             set_lane(y[j], l, lane(y[j], l) - row_[j]);
@@ -101,14 +101,14 @@ class Reader {
   }
 
   /// b + B u                                                                                  (n) = (n) + (n×p)(p)
-  void drive(const Members<lanes<V>>& members, Index first, Index count) noexcept {
+  void drive(const Members<kelman::lanes<V>>& members, Index first, Index count) noexcept {
     const auto& problem = steps_.problem();
     const auto& model = problem.model;
     for (Index c = 0; c < count; ++c) {
       const Index k = first + c;
       V* const out = drive_ + c * n_;
       if (model.b.shared() && model.B.shared()) {
-        for (int l = 0; l < lanes<V>; ++l) {
+        for (int l = 0; l < kelman::lanes<V>; ++l) {
           input(problem.data.driving_input(model.input_lag, members.of[l], k), l);
         }
         for (Index i = 0; i < n_; ++i) {
@@ -118,7 +118,7 @@ class Reader {
           }
         }
       } else {
-        for (int l = 0; l < lanes<V>; ++l) {
+        for (int l = 0; l < kelman::lanes<V>; ++l) {
           steps_.drive_of(members.of[l], k, row_);
           for (Index i = 0; i < n_; ++i) {
             set_lane(out[i], l, row_[i]);
@@ -167,7 +167,7 @@ template <class V>
 class GroupFilter {
  public:
   using Scalar = scalar_of<V>;
-  using Lane = Members<lanes<V>>;
+  using Lane = Members<kelman::lanes<V>>;
 
   GroupFilter(const Steps<Scalar>& steps, const FilterResult<Scalar>& result, Workspace& memory)
       : steps_(steps),
@@ -219,8 +219,8 @@ class GroupFilter {
     gained_.close();
     predicted_.close();
     innovation_.close();
-    Scalar* rows[lanes<V>];
-    for (int l = 0; l < lanes<V>; ++l) {
+    Scalar* rows[kelman::lanes<V>];
+    for (int l = 0; l < kelman::lanes<V>; ++l) {
       rows[l] = to.at(members.of[l]);
     }
     scatter(x_, s_, rows, Index(0));
