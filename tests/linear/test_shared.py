@@ -264,3 +264,70 @@ def test_equal_lengths_shorter_than_the_batch() -> None:
     which, z = model(3, 2), common_gaps(9, 20, 2)
     r = kelman.filter(which, list(z[:, :12]), store="all")
     assert_close(r, kelman.filter(which, z[:, :12], store="all"), 0.0)
+
+
+def check_smoothed(which: kelman.StateSpace, z: np.ndarray, u: np.ndarray | None, series: Any) -> None:
+    """Smoothed moments equal the dense answer to 1e-10."""
+    s = kelman.smooth(which, z, u, lag=1)
+    for i in series:
+        oracle = Dense(which, z[i], None if u is None else u[i], series=i)
+        mean, cov, lag = oracle.smoothed()
+        close("loglik", s.loglik[i], oracle.loglik(), 1.0, 1e-10)
+        close("mean", s.mean[i], mean, 1.0, 1e-10)
+        close("cov", s.cov[i], cov, 1.0, 1e-10)
+        close("lag_one_cov", s.lag_one_cov[i], lag, 1.0, 1e-10)
+    assert s.cov.strides[0] == 0
+
+
+@pytest.mark.parametrize(("n", "m"), SIZES)
+def test_the_smoother_of_every_size_equals_the_dense_answer(n: int, m: int) -> None:
+    """Means there and back side by side."""
+    check_smoothed(model(n, m, seed=n), common_gaps(19, 12, m), None, (0, 7, 18))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "exact" not in kind])
+def test_the_smoother_of_every_kind_equals_the_dense_answer(kind: str) -> None:
+    """Diffuse steps and S on the way back, steps by their kernel after a vague start, and single precision."""
+    which, z, u = case(kind)
+    check_smoothed(which, z, u, (0, 20))
+    narrow = [None if a is None else a.astype(np.float32) for a in (z, u)]
+    single, double = kelman.smooth(which.astype("float32"), *narrow), kelman.smooth(which, z, u)
+    assert_close(single, double, 1e-4, ("mean", "cov", "loglik"))
+
+
+@pytest.mark.parametrize("vague", [1e3, 1e6])
+def test_the_smoother_after_a_vague_start(vague: float) -> None:
+    """Steps that go by their kernel, at a start that later measurements improve by orders of magnitude."""
+    which = model(4, 2, seed=4, m1=np.zeros(4), P1=vague * np.eye(4))
+    z = common_gaps(18, 20, 2)
+    s = kelman.smooth(which, z)
+    for i in (0, 17):
+        mean, cov, _ = Dense(which, z[i]).smoothed()
+        close("mean", s.mean[i], mean, 1.0, 1e-9)
+        close("cov", s.cov[i], cov, 1.0, 1e-9)
+
+
+def test_long_series_are_smoothed_in_segments() -> None:
+    """Series longer than what is kept in the cache: the same means as alone, by any threads, in any order."""
+    which, z = model(4, 2, m1=np.zeros(4), P1=1e5 * np.eye(4)), common_gaps(40, 3000, 2)
+    s = kelman.smooth(which, z)
+    for i in (0, 39):
+        close("mean", s.mean[i], kelman.smooth(which, z[i]).mean, 1.0, 1e-12)
+    order = np.random.default_rng(0).permutation(40)
+    for other, same in ((kelman.smooth(which, z[order]), order), (kelman.smooth(which, z, threads=3), np.arange(40))):
+        for name in ("mean", "cov", "loglik"):
+            np.testing.assert_array_equal(getattr(other, name), getattr(s, name)[same], err_msg=name)
+
+
+def test_the_smoother_finds_an_overflow() -> None:
+    """A series whose mean overflows fails as alone; its neighbours do not."""
+    which = kelman.StateSpace([[2.0]], [[1.0]], [[1.0]], [[1.0]], m1=[0.0], P1=[[1.0]])
+    z = np.zeros((37, 50, 1))
+    clean = kelman.smooth(which, z)
+    z[5, 20] = 1.7e308
+    with pytest.warns(NumericalWarning):
+        s = kelman.smooth(which, z, on_error="warn")
+    assert np.isnan(s.mean[5]).all()
+    assert np.isnan(s.loglik[5])
+    others = np.delete(np.arange(37), 5)
+    np.testing.assert_array_equal(s.mean[others], clean.mean[others])

@@ -12,12 +12,14 @@
 
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "kelman/linear/backward.hpp"
 #include "kelman/linear/filter.hpp"
 #include "kelman/linear/history.hpp"
 #include "kelman/linear/kernel.hpp"
+#include "kelman/linear/shared/smoother.hpp"
 
 namespace kelman::linear {
 
@@ -361,17 +363,24 @@ void smooth_shared(const FilterProblem<typename F::scalar>& problem, const Smoot
   }
   covariances.blank_rest(0, trouble.usable() ? length : 0);
 
-  const double step = 3 * work_per_step(problem.model, true);
-  const int useful = useful_threads(threads, step * static_cast<double>(dims.N) * static_cast<double>(dims.T));
-  const Index grain = chunk_of(dims, step);
-  std::vector<Workspace> own(static_cast<std::size_t>(worker_count(dims.N, grain, useful)));
-  std::vector<MeanSmoother<Scalar>> means;
-  means.reserve(own.size());
-  for (Workspace& each : own) {
-    means.emplace_back(problem, result, each);
+  // means side by side; one by one where components without noise are compared, and where a mean overflowed
+  std::vector<Index> left(static_cast<std::size_t>(dims.N));
+  std::iota(left.begin(), left.end(), Index(0));
+  if (trouble.usable() && length > 0 && !stop.requested() && !shared::some_exact(history.tape, length)) {
+    left = shared::smooth_means<shared::Narrow<Scalar>>(problem, result, history, threads, stop);
   }
-  parallel_chunks(dims.N, grain, useful, stop, [&](Index begin, Index end, Index worker) {
-    for (Index i = begin; i < end && !stop.requested(); ++i) {
+  const auto count = static_cast<Index>(left.size());
+  const double step = 3 * work_per_step(problem.model, true);
+  const int useful = useful_threads(threads, step * static_cast<double>(count * dims.T));
+  const Index grain = chunk_of(dims, step);
+  std::vector<std::unique_ptr<Workspace>> own;
+  std::vector<MeanSmoother<Scalar>> means;
+  for (Index w = 0; count > 0 && w < worker_count(count, grain, useful); ++w) {
+    means.emplace_back(problem, result, *own.emplace_back(std::make_unique<Workspace>()));
+  }
+  parallel_chunks(count, grain, useful, stop, [&](Index begin, Index end, Index worker) {
+    for (Index at = begin; at < end && !stop.requested(); ++at) {
+      const Index i = left[static_cast<std::size_t>(at)];
       static_cast<void>(means[static_cast<std::size_t>(worker)].run(i, length, history, trouble, stop));
     }
   });

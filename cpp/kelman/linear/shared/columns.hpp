@@ -67,6 +67,31 @@ void expect(const Field<const scalar_of<V>>& field, const Members<kelman::lanes<
 #endif
 }
 
+/// Numbers from `row` to the next place where a whole register may be written.
+template <Real Scalar>
+[[nodiscard]] inline Index head_of(const Scalar* row) noexcept {
+  constexpr auto bytes = static_cast<std::uintptr_t>(register_bytes);
+  const auto address = reinterpret_cast<std::uintptr_t>(row);
+  return static_cast<Index>((bytes - address % bytes) % bytes / sizeof(Scalar));
+}
+
+/// Writes packs in[c] to number c of each row; `stride` numbers from one series to the next.
+template <class V>
+void write_columns(const V* in, Index count, scalar_of<V>* const* rows, Index stride, bool past_caches) noexcept {
+  constexpr Index L = V::unit_lanes;
+  const bool alike = stride * static_cast<Index>(sizeof(scalar_of<V>)) % register_bytes == 0;
+  if (!alike || !past_caches) {
+    scatter<false>(in, count, rows, Index(0));
+    return;
+  }
+  const Index head = std::min(head_of(rows[0]), count);
+  const Index whole = (count - head) / L * L;
+  scatter<false>(in, head, rows, Index(0));
+  scatter<true>(in + head, whole, rows, head);
+  scatter<false>(in + head + whole, count - head - whole, rows, head + whole);
+  stream_fence();
+}
+
 /// Writes the steps of a field over (series, time), of `width` numbers each, in order.
 ///
 /// Packs wait in a buffer until they fill registers that begin where a cache line of the result does: then they are
@@ -94,10 +119,8 @@ class Sink {
     }
     waiting_ = 0;
     done_ = 0;
-    const auto address = reinterpret_cast<std::uintptr_t>(rows_[0]);
-    constexpr auto bytes = static_cast<std::uintptr_t>(register_bytes);
-    aligned_ = (field_.series * static_cast<Index>(sizeof(Scalar))) % register_bytes == 0;
-    head_ = aligned_ ? static_cast<Index>((bytes - address % bytes) % bytes / sizeof(Scalar)) : 0;
+    aligned_ = field_.series * static_cast<Index>(sizeof(Scalar)) % register_bytes == 0;
+    head_ = aligned_ ? head_of(rows_[0]) : 0;
   }
 
   /// Where the next steps go (steps×width), or null if they are not kept.

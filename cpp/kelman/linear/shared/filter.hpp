@@ -42,9 +42,10 @@ class Batch {
         record_(problem, result),
         m_(problem.model.dims.m),
         window_(window_length(problem.model)),
-        arrives_(problem.start.before_first && (problem.model.joint() || some_noise(problem))),
+        arrives_(arrives(problem)),
         form_(problem.model, problem.start.columns, problem.diffuse_constant, memory),
-        steps_(arrives_ ? arrived(problem) : problem, window_, memory),
+        tape_(problem.model, window_, memory),
+        steps_(arrives_ ? arrived(problem) : problem, tape_, window_, memory),
         mask_(memory.take<unsigned char>(m_)),
         x_(x) {}
 
@@ -162,23 +163,6 @@ class Batch {
     record_.filtered(i, k, form_);
   }
 
-  /// Whether the noise of the transition into the first step has a mean.
-  [[nodiscard]] static bool some_noise(const FilterProblem<Scalar>& problem) noexcept {
-    const Field<const Scalar>& w = problem.start.noise_mean;
-    for (Index i = 0; w && i < (w.shared() ? Index(1) : problem.model.dims.N); ++i) {
-      if (std::any_of(w.at(i), w.at(i) + problem.model.dims.n, [](Scalar value) { return value != Scalar(0); })) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  /// The same problem after the transition into the first step.
-  [[nodiscard]] static FilterProblem<Scalar> arrived(FilterProblem<Scalar> problem) noexcept {
-    problem.start.before_first = false;
-    return problem;
-  }
-
   /// The transition into the first step, series by series.
   void arrive(Index begin, Index end, Worker& worker) noexcept {
     for (Index j = begin; j < end; ++j) {
@@ -277,6 +261,7 @@ class Batch {
   Index window_;
   bool arrives_;  ///< the first transition has noise of known mean: it is made before the lanes begin
   F form_;
+  Tape<Scalar> tape_;
   Steps<Scalar> steps_;
   unsigned char* mask_;
   Field<Scalar> x_;
@@ -340,12 +325,6 @@ void run(const FilterProblem<typename F::scalar>& problem, const FilterResult<ty
     }
   }
 }
-
-/// Lanes of a group: as many registers as hide the wait for each sum, and as the processor has.
-template <Real Scalar>
-using Narrow = Pack<Scalar, 2 * register_lanes<Scalar>>;
-template <Real Scalar>
-using Wide = Pack<Scalar, (register_bytes == 64 ? 4 : 2) * register_lanes<Scalar>>;
 
 }  // namespace kelman::linear::shared
 

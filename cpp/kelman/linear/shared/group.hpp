@@ -12,6 +12,12 @@
 
 namespace kelman::linear::shared {
 
+/// Lanes of a group: as many registers as hide the wait for each sum, and as the processor has.
+template <Real Scalar>
+using Narrow = Pack<Scalar, 2 * register_lanes<Scalar>>;
+template <Real Scalar>
+using Wide = Pack<Scalar, (register_bytes == 64 ? 4 : 2) * register_lanes<Scalar>>;
+
 /// Results beyond this size are written past the caches.
 inline constexpr Index cached_bytes = Index(1) << 24;
 

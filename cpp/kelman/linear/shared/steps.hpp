@@ -3,6 +3,7 @@
 // and from the model once, so that the recursion of the means multiplies and adds, and nothing else.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "kelman/linalg/vector.hpp"
@@ -36,15 +37,39 @@ struct SparseRows {
   }
 };
 
+/// Whether the noise of the transition into the first step has a mean: then that transition is made series by series,
+/// before the lanes begin.
+template <Real Scalar>
+[[nodiscard]] bool arrives(const FilterProblem<Scalar>& problem) noexcept {
+  if (!problem.start.before_first || problem.model.joint()) {
+    return problem.start.before_first;
+  }
+  const Field<const Scalar>& w = problem.start.noise_mean;
+  for (Index i = 0; w && i < (w.shared() ? Index(1) : problem.model.dims.N); ++i) {
+    if (std::any_of(w.at(i), w.at(i) + problem.model.dims.n, [](Scalar value) { return value != Scalar(0); })) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// The same problem after the transition into the first step.
+template <Real Scalar>
+[[nodiscard]] FilterProblem<Scalar> arrived(FilterProblem<Scalar> problem) noexcept {
+  problem.start.before_first = false;
+  return problem;
+}
+
 /// The steps of one window. Rows of its arrays are steps, from `first` on.
 template <Real Scalar>
 class Steps {
  public:
-  Steps(const FilterProblem<Scalar>& problem, Index window, Workspace& memory)
+  /// `tape` has room for `window` steps, and outlives this.
+  Steps(const FilterProblem<Scalar>& problem, const Tape<Scalar>& tape, Index window, Workspace& memory)
       : problem_(problem),
         n_(problem.model.dims.n),
         m_(problem.model.dims.m),
-        tape_(problem.model, window, memory),
+        tape_(tape),
         inverse_(memory.take<Scalar>(window * m_)),
         drive_(drives() && drive_shared() ? memory.take<Scalar>(window * n_) : nullptr),
         offset_(corrects() && offset_shared() ? memory.take<Scalar>(window * m_) : nullptr) {
@@ -162,7 +187,7 @@ class Steps {
   Index n_;
   Index m_;
   Index first_ = 0;
-  Tape<Scalar> tape_;
+  const Tape<Scalar>& tape_;
   Scalar* inverse_;
   Scalar* drive_;
   Scalar* offset_;

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The way back of the means for series side by side, whose covariances are the same: backward.hpp over packs.
+//
+//   r <- A'r,   x_k|T = x_k|k + P r,   r <- r + h (v/f - K'r)          (n) = (n×n)(n), one component after the other
+//
+// Ordinary steps with n up to 8 keep r in registers. Diffuse steps, steps that go by their kernel, larger n and models
+// with S take the second function, which is a copy of what BackwardMean does for one series.
+#pragma once
+
+#include "kelman/linear/history.hpp"
+#include "kelman/linear/shared/recursion.hpp"
+
+namespace kelman::linear::shared {
+
+/// Steps [first, last) of one group on the way back.
+template <class V>
+struct Retreat {
+  using Scalar = scalar_of<V>;
+  const Steps<Scalar>* steps = nullptr;
+  const History<Scalar>* history = nullptr;
+  Index length = 0;  ///< steps of the series
+  Index first = 0;
+  Index last = 0;
+  V* mean = nullptr;            ///< x_k|k in, x_k|T out ((last - first)×n)
+  const V* residual = nullptr;  ///< v ((last - first)×m)
+  V* r0 = nullptr;              ///< r (s), in and out
+  V* r1 = nullptr;              ///< its diffuse part (s)
+  V* scratch = nullptr;         ///< (n + columns)
+};
+
+/// Back over ordinary steps, for n states.
+template <class V, int n>
+void retreat(const Retreat<V>& back) noexcept {
+  using Scalar = scalar_of<V>;
+  const Steps<Scalar>& steps = *back.steps;
+  const Index m = steps.problem().model.dims.m;
+  V r[n];
+  for (int i = 0; i < n; ++i) {
+    r[i] = back.r0[i];
+  }
+  for (Index k = back.last; k-- > back.first;) {
+    if (k + 1 < back.length) {
+      const Scalar* const A = steps.A(k + 1);
+      V next[n];
+      for (int j = 0; j < n; ++j) {
+        next[j] = V(A[j]) * r[0];
+        for (int i = 1; i < n; ++i) {
+          next[j] = fused(A[i * n + j], r[i], next[j]);
+        }
+      }
+      for (int j = 0; j < n; ++j) {
+        r[j] = next[j];
+      }
+    }
+    const Scalar* const P = back.history->cov_at(k);
+    V* const x = back.mean + (k - back.first) * n;
+    for (int i = 0; i < n; ++i) {
+      V sum = x[i];
+      for (int j = 0; j < n; ++j) {
+        sum = fused(P[i * n + j], r[j], sum);
+      }
+      x[i] = sum;
+    }
+    const Slot<Scalar> slot = steps.slot(k);
+    const Scalar* const inverse = steps.inverse(k);
+    const V* const v = back.residual + (k - back.first) * m;
+    for (Index e = slot.head->count; e-- > 0;) {
+      const V scaled = residual_of<n>(V(inverse[e]) * v[e], slot.gains + e * n, r);
+      const Scalar* const h = slot.rows + e * n;
+      for (int i = 0; i < n; ++i) {
+        r[i] = fused(h[i], scaled, r[i]);
+      }
+    }
+  }
+  for (int i = 0; i < n; ++i) {
+    back.r0[i] = r[i];
+  }
+}
+
+/// sum_i a_i r_i over a vector of any length.                                                          (1) = (1×n)(n)
+template <class V>
+[[nodiscard]] inline V along(Index count, const scalar_of<V>* a, const V* r) noexcept {
+  V sum(scalar_of<V>(0));
+  for (Index i = 0; i < count; ++i) {
+    sum = fused(a[i], r[i], sum);
+  }
+  return sum;
+}
+
+/// r <- T'r: A'r (n), and with S the old r for w (n), and zero for v.
+template <class V>
+void transition_back(const Model<scalar_of<V>>& model, const scalar_of<V>* A, V* r, V* scratch) noexcept {
+  const Index n = model.dims.n;
+  std::fill_n(scratch, n, V(scalar_of<V>(0)));
+  for (Index i = 0; i < n; ++i) {
+    for (Index j = 0; j < n; ++j) {
+      scratch[j] = fused(A[i * n + j], r[i], scratch[j]);
+    }
+  }
+  if (model.joint()) {
+    std::copy_n(r, n, r + n);
+    std::fill(r + 2 * n, r + model.size(), V(scalar_of<V>(0)));
+  }
+  std::copy_n(scratch, n, r);
+}
+
+/// r <- r + (h, 0, e_j) t                                                                              (s) += (s)(1)
+template <class V>
+void add_row(const Model<scalar_of<V>>& model, const scalar_of<V>* h, Index e, const V& t, V* r) noexcept {
+  for (Index i = 0; i < model.dims.n; ++i) {
+    r[i] = fused(h[i], t, r[i]);
+  }
+  if (model.joint()) {
+    r[2 * model.dims.n + e] += t;
+  }
+}
+
+/// Back over any one step, k = back.first. `gain` is J of a step that goes by its kernel, or null; `next` and
+/// `predicted` are then x_{k+1}|T and x_{k+1}|k.
+template <class V>
+void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next, const V* predicted) noexcept {
+  using Scalar = scalar_of<V>;
+  const Model<Scalar>& model = back.steps->problem().model;
+  const Index n = model.dims.n;
+  const Index k = back.first;
+  const DiffuseSlot<Scalar>* const diffuse = back.history->diffuse_at(k);
+  if (k + 1 < back.length) {
+    transition_back(model, back.steps->A(k + 1), back.r0, back.scratch);
+    if (k + 1 < back.history->diffuse.count()) {
+      transition_back(model, back.steps->A(k + 1), back.r1, back.scratch);
+    }
+  }
+  if (gain != nullptr) {
+    // x_k|T = x_k|k + J (x_{k+1}|T - x_{k+1|k})
+    for (Index i = 0; i < n; ++i) {
+      back.scratch[i] = next[i] - predicted[i];
+    }
+    for (Index i = 0; i < n; ++i) {
+      back.mean[i] += along(n, gain + i * n, back.scratch);
+    }
+  } else {
+    // x += P r₀ + C r₀_w + V V' r₁
+    const Scalar* const C = back.history->cross_at(k);
+    for (Index i = 0; i < n; ++i) {
+      back.mean[i] += along(n, back.history->cov_at(k) + i * n, back.r0);
+      if (C != nullptr) {
+        back.mean[i] += along(n, C + i * n, back.r0 + n);
+      }
+    }
+    const Index columns = back.steps->problem().start.columns;
+    for (Index c = 0; diffuse != nullptr && c < diffuse->rank; ++c) {
+      V sum(Scalar(0));
+      for (Index i = 0; i < n; ++i) {
+        sum = fused(diffuse->V[i * columns + c], back.r1[i], sum);
+      }
+      for (Index i = 0; i < n; ++i) {
+        back.mean[i] = fused(diffuse->V[i * columns + c], sum, back.mean[i]);
+      }
+    }
+  }
+  const Slot<Scalar> slot = back.steps->slot(k);
+  const Index s = slot.head->size;
+  for (Index e = slot.head->count; e-- > 0;) {
+    const Scalar* const h = slot.rows + e * n;
+    const Scalar* const K = slot.gains + e * model.size();
+    const V scaled = V(Scalar(1) / slot.variance[e]) * back.residual[e];
+    const V lost = along(s, K, back.r0);
+    if (slot.use[e] == Use::diffuse) {
+      const V first = scaled - along(s, K, back.r1) - along(s, diffuse->gains + e * model.size(), back.r0);
+      add_row(model, h, e, first, back.r1);
+      add_row(model, h, e, -lost, back.r0);
+      continue;
+    }
+    if (diffuse != nullptr) {
+      add_row(model, h, e, -along(s, K, back.r1), back.r1);
+    }
+    add_row(model, h, e, scaled - lost, back.r0);
+  }
+}
+
+/// The way back over ordinary steps for a model, or null where it is one step at a time.
+template <class V>
+[[nodiscard]] auto retreat_for(const Model<scalar_of<V>>& model) noexcept {
+  using Way = void (*)(const Retreat<V>&) noexcept;
+  constexpr Way fixed[] = {retreat<V, 1>, retreat<V, 2>, retreat<V, 3>, retreat<V, 4>,
+                           retreat<V, 5>, retreat<V, 6>, retreat<V, 7>, retreat<V, 8>};
+  return model.dims.n <= 8 && !model.joint() ? fixed[model.dims.n - 1] : static_cast<Way>(nullptr);
+}
+
+}  // namespace kelman::linear::shared
