@@ -139,3 +139,23 @@ def test_float32_models_have_the_start_of_their_float64_originals() -> None:
         wide, narrow = (kelman.filter(each, z.astype(each.dtype)) for each in (m, m.astype("f4")))
         np.testing.assert_allclose(narrow.mean, wide.mean, rtol=2e-3, atol=2e-3)
         assert narrow.loglik == pytest.approx(wide.loglik, rel=1e-3)
+
+
+def test_the_starts_of_many_models_are_those_of_each_alone() -> None:
+    """Stable, slow and growing models side by side: the same to the bit as one at a time, gradient included."""
+    rng = np.random.default_rng(6)
+    models = [
+        kelman.StateSpace(T @ np.diag(values) @ np.linalg.inv(T), [[1.0, 0.5]], np.eye(2), [[1.0]], b=[0.1, 0.2])
+        for values in ((0.5, 0.2), (0.9, -0.3), (1.0 - 1e-7, 0.5), (1.0, 0.3), (1.2, 0.4), (1.1, 1.0), (0.0, 0.99))
+        for T in (rng.normal(size=(2, 2)),)
+    ]
+    many, z = kelman.StateSpace.stack(models), rng.normal(size=(len(models), 6, 1))
+    r = kelman.filter(many, z, store="all")
+    _, g = kelman.loglik_and_grad(many, z)
+    for i, one in enumerate(models):
+        alone = kelman.filter(one, z[i], store="all")
+        np.testing.assert_array_equal(r.predicted_mean[i, 0], alone.predicted_mean[0])
+        np.testing.assert_array_equal(r.predicted_cov[i, 0], alone.predicted_cov[0])
+        _, own = kelman.loglik_and_grad(one, z[i])
+        for name, array in own.items():
+            np.testing.assert_allclose(g[name][i].reshape(array.shape), array, rtol=1e-9, atol=1e-9)

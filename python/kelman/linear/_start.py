@@ -19,6 +19,8 @@ import numpy as np
 
 from .._arrays import collapsed, contiguous
 from ..errors import KelmanError
+from ..lti._lyapunov import stein_stack
+from ..lti._split import clearly_stable
 
 if TYPE_CHECKING:
     from .._types import Array, Dtype
@@ -145,13 +147,32 @@ def _worked_out(model: StateSpace) -> tuple[Array, Array, Array, Array]:
             f"initial={model.initial!r}: A varies in time, so it has no stationary distribution to start from; give m1 "
             "and P1 (or m0 and P0), or initial='diffuse'"
         )
+    A, Q, b = before_first(model)
+    lead = len(A)
+    mean, cov, factors = np.zeros((lead, n)), np.zeros((lead, n, n)), [np.zeros((n, 0))] * lead
+    stable = clearly_stable(A)
+    mean[stable], cov[stable] = stationary(A[stable], Q[stable], b[stable])
+    for i in np.flatnonzero(~stable):
+        mean[i], cov[i], factors[i] = _one_start(A[i], Q[i], b[i], model, int(i) if lead > 1 else None)
+    model._cache["stationary"] = (stable, mean, cov)
+    return mean, cov, *_side_by_side(factors)
+
+
+def before_first(model: StateSpace) -> tuple[Array, Array, Array]:
+    """A, Q and b as they were before the first measurement, (1 or N, ...), in float64."""
     A, Q = _first(model.A, 2), _first(model.Q, 2)
+    n = A.shape[-1]
     b = np.zeros((1, n)) if model.b is None else _first(model.b, 1, 1 if model.input_lag else 0)
     lead = max(len(A), len(Q), len(b))
     A, Q, b = (np.broadcast_to(part, (lead, *part.shape[1:])) for part in (A, Q, b))
-    parts = [_one_start(A[i], Q[i], b[i], model, i if lead > 1 else None) for i in range(lead)]
-    inf, rank = _side_by_side([part[2] for part in parts])
-    return np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts]), inf, rank
+    return A, Q, b
+
+
+def stationary(A: Array, Q: Array, b: Array) -> tuple[Array, Array]:
+    """Mean and covariance that stable A (N, n, n), Q and b keep."""
+    mean = np.linalg.solve(np.eye(A.shape[-1]) - A, b[..., None])[..., 0]
+    cov = stein_stack(A, Q, np.swapaxes(A, -1, -2))
+    return mean, (cov + np.swapaxes(cov, -1, -2)) / 2
 
 
 def _varies_in_time(array: Array, inner: int) -> bool:

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._start import _MODULUS_TOLERANCE, _first
+from ..lti._lyapunov import stein, stein_stack
+from ._start import _MODULUS_TOLERANCE, before_first
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -46,23 +47,36 @@ def start_gradient(model: StateSpace, mean: Array, cov: Array, inf: Array) -> tu
     -------
     A, Q, b : ndarray, shapes (L, n, n), (L, n, n), (L, n)
     """
-    A, Q = _first(model.A, 2), _first(model.Q, 2)
-    n = A.shape[-1]
-    b = np.zeros((1, n)) if model.b is None else _first(model.b, 1, 1 if model.input_lag else 0)
-    lead = max(len(A), len(Q), len(b))
-    A, Q, b = (np.broadcast_to(part, (lead, *part.shape[1:])) for part in (A, Q, b))
+    A, Q, b = before_first(model)
+    stable, mu, P = model._cache["stationary"]
     tolerance = _MODULUS_TOLERANCE[model.dtype.name]
-    if lead == 1:
+    if len(A) == 1:
+        if stable[0]:
+            return _stationary(A, mu, P, mean, cov)
         return _one(A[0], Q[0], b[0], mean, cov, inf, tolerance)
-    parts = [_one(A[i], Q[i], b[i], mean[i, None], cov[i, None], inf[i, None], tolerance) for i in range(lead)]
-    by_A, by_Q, by_b = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return by_A, by_Q, by_b
+    by = np.zeros_like(cov), np.zeros_like(cov), np.zeros_like(mean)
+    parts = _stationary(A[stable], mu[stable], P[stable], mean[stable], cov[stable])
+    for whole, part in zip(by, parts, strict=True):
+        whole[stable] = part
+    for i in np.flatnonzero(~stable):
+        parts = _one(A[i], Q[i], b[i], mean[i, None], cov[i, None], inf[i, None], tolerance)
+        for whole, part in zip(by, parts, strict=True):
+            whole[i] = part[0]
+    return by
+
+
+def _stationary(A: Array, mu: Array, P: Array, g: Array, G: Array) -> tuple[Array, Array, Array]:
+    """The chain rule where all of A is stable: Pi is the identity. A, mu and P of 1 or L starts."""
+    turned = np.swapaxes(A, -1, -2)
+    weight = np.linalg.solve(np.eye(A.shape[-1]) - turned, g[..., None])  # l (L, n, 1)
+    by_Q = stein_stack(turned, G, A)
+    by_Q = (by_Q + np.swapaxes(by_Q, -1, -2)) / 2
+    return weight * mu[:, None, :] + 2 * by_Q @ A @ P, by_Q, weight[..., 0]
 
 
 def _one(A: Array, Q: Array, b: Array, g: Array, G: Array, W: Array, tolerance: float) -> tuple[Array, Array, Array]:
     """The chain rule for one start, of which g (L, n), G (L, n, n) and W (L, n, d) are the derivatives."""
     from .. import lti
-    from ..lti._lyapunov import stein
 
     n = len(A)
     split = lti.stationary_split(A, tol=tolerance)

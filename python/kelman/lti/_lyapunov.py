@@ -40,6 +40,21 @@ def stein(A: FloatArray, Q: FloatArray, At: FloatArray | None = None) -> FloatAr
     return total
 
 
+def stein_stack(A: FloatArray, Q: FloatArray, At: FloatArray) -> FloatArray:
+    """Solve P = A P At + Q for stacks (N, n, n) of stable A; each as it would be alone, to the bit. No checks."""
+    left, right, total = A, At, Q
+    going = np.ones(len(total), dtype=bool)
+    for _ in range(64):
+        step = left @ total @ right
+        total = np.where(going[:, None, None], total + step, total)
+        going &= np.abs(step).max((1, 2), initial=0.0) > _EPS / 4 * np.abs(total).max((1, 2), initial=0.0)
+        if not going.any():
+            break
+        left = left @ left
+        right = right @ right
+    return total
+
+
 def lyapunov(A: ArrayLike, Q: ArrayLike) -> FloatArray:
     r"""Solve P = A P A' + Q for a stable A.
 

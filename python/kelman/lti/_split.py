@@ -107,6 +107,13 @@ def stationary_split(A: ArrayLike, tol: float = 1e-8) -> StationarySplit:
     )
 
 
+def clearly_stable(A: FloatArray) -> NDArray[np.bool_]:
+    """For a stack (N, n, n): whether no mode of A comes near the unit circle, nor would but for rounding."""
+    radius = np.abs(np.linalg.eigvals(A)).max(axis=-1, initial=0.0)
+    stable: NDArray[np.bool_] = radius <= 1 - 10 * float(np.finfo(np.float64).eps) ** (1 / A.shape[-1])
+    return stable
+
+
 def _stable_flags(eigenvalues: NDArray[np.complex128], limit: float) -> NDArray[np.bool_]:
     """Which eigenvalues count as stable; a defective unit root that rounding has spread over a small circle counts as one.
 
