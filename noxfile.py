@@ -78,6 +78,24 @@ def cpp(session: nox.Session, preset: str) -> None:
 
 
 @nox.session(default=False)
+def benchmarks_cpp(session: nox.Session) -> None:
+    """Build and run the C++ micro-benchmarks of every variant that runs here: `nox -s benchmarks_cpp -- loglik`."""
+    names, session.posargs[:] = [*session.posargs], []
+    _cmake(session, "all")
+    for program in sorted((ROOT / "build" / "all" / "benchmarks" / "cpp").glob("kelman_benchmarks_*")):
+        session.run(str(program), *names, external=True)
+
+
+@nox.session(default=False)
+def instructions(session: nox.Session) -> None:
+    """Count the instructions of the kernels (avx2, valgrind) and compare: `-- --update` writes the counts anew."""
+    options, session.posargs[:] = [*session.posargs], []
+    _cmake(session, "all")
+    program = ROOT / "build" / "all" / "benchmarks" / "cpp" / "kelman_benchmarks_avx2"
+    session.run("python", "-m", "benchmarks.instructions", str(program), *options)
+
+
+@nox.session(default=False)
 def asan(session: nox.Session) -> None:
     """Run the C++ tests under the address and undefined-behaviour sanitizers."""
     _cmake(session, "asan")
