@@ -45,8 +45,8 @@ class GradientArrays {
   Index T_;
 };
 
-template <class Scalar>
-py::dict gradient_as(const py::object& arrays, bool summed, int threads) {
+py::dict gradient_of(const py::object& arrays, bool summed, int threads) {
+  using Scalar = double;
   ProblemReader reader(arrays);
   const auto problem = read_problem<Scalar>(reader);
   const auto& model = problem.model;
@@ -94,7 +94,7 @@ py::dict gradient_as(const py::object& arrays, bool summed, int threads) {
 
 constexpr const char* gradient_doc = R"(Log-likelihood and its derivatives by the entries of model and start.
 
-`problem` and `threads` are those of linear_filter. Returns a dictionary: loglik, status, failed_at of each series; and
+`problem` and `threads` are those of linear_filter; in double precision only. Returns a dictionary: loglik, status, failed_at of each series; and
 the derivatives A, H, Q, R, B, D, b, c, S (those that the model has), mean, cov and inf (of the start as it is posed),
 noise_mean and noise_cov (of the noise before the first measurement, if the start is before it). A derivative has the
 shape (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series up: (1, ...), (1, T, ...), but for
@@ -111,8 +111,7 @@ void register_linear_gradient(py::module_& m) {
         if (threads < 1) {
           throw py::value_error("threads: expected at least 1, got " + std::to_string(threads));
         }
-        return is_double(problem) ? gradient_as<double>(problem, summed, threads)
-                                  : gradient_as<float>(problem, summed, threads);
+        return gradient_of(problem, summed, threads);
       },
       py::arg("problem"), py::arg("summed"), py::arg("threads"), gradient_doc);
 }

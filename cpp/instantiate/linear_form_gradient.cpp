@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The gradient of the log-likelihood for double and float.
+// The gradient of the log-likelihood for double; single precision is computed in double.
 #include "kelman/linear/diffuse_gradient.hpp"
 
 namespace kelman::linear {
@@ -17,8 +17,6 @@ void diffuse_gradient(const FilterProblem<Scalar>& problem, const GradientResult
 }
 
 template void form_gradient(const FilterProblem<double>&, const GradientResult<double>&, bool, int, Interrupt&);
-template void form_gradient(const FilterProblem<float>&, const GradientResult<float>&, bool, int, Interrupt&);
 template void diffuse_gradient(const FilterProblem<double>&, const GradientResult<double>&, bool, int, Interrupt&);
-template void diffuse_gradient(const FilterProblem<float>&, const GradientResult<float>&, bool, int, Interrupt&);
 
 }  // namespace kelman::linear

@@ -28,7 +28,7 @@ template <Real Scalar>
 [[nodiscard]] bool gradient_supported(const FilterProblem<Scalar>& problem);
 
 /// Log-likelihood and gradient of every series; of a series that fails, NaN. With `summed` the gradient fields have no
-/// series stride and take the sum over all series. Instantiated for double and float in the library.
+/// series stride and take the sum over all series. Instantiated for double in the library.
 template <Real Scalar>
 void gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed, int threads,
               Interrupt& stop);

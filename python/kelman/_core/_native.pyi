@@ -137,7 +137,7 @@ def linear_gradient(problem: typing.Any, summed: bool, threads: typing.SupportsI
     """
     Log-likelihood and its derivatives by the entries of model and start.
 
-    `problem` and `threads` are those of linear_filter. Returns a dictionary: loglik, status, failed_at of each series; and
+    `problem` and `threads` are those of linear_filter; in double precision only. Returns a dictionary: loglik, status, failed_at of each series; and
     the derivatives A, H, Q, R, B, D, b, c, S (those that the model has), mean, cov and inf (of the start as it is posed),
     noise_mean and noise_cov (of the noise before the first measurement, if the start is before it). A derivative has the
     shape (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series up: (1, ...), (1, T, ...), but for

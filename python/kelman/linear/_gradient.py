@@ -85,7 +85,8 @@ def loglik_and_grad(
     and likewise for the others (Koopman and Shephard, Biometrika 79 (1992); Durbin and Koopman, 2nd ed. (2012), section
     7.3.3), extended by exactly diffuse starts and by S. Nothing is inverted, so Q and R may be singular. A component that
     the model predicts without any error says nothing, and counts nothing here. Where the number of stable modes of A
-    changes, the start "auto" jumps and there is no derivative; that number is taken as fixed.
+    changes, the start "auto" jumps and there is no derivative; that number is taken as fixed. Single
+    precision is computed in double, and rounded at the end.
 
     Examples
     --------

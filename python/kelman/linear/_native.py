@@ -2,14 +2,18 @@
 """The compiled backend of the linear verbs: a `Problem` goes in, a dictionary of arrays comes out.
 
 The core checks the memory of every array (dtype, shape, layout, overlap) and fills the results; nothing is converted or
-copied on the way.
+copied on the way, except that gradients of a float32 problem are computed in float64.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import _core
+from .._arrays import FLOAT32, FLOAT64, contiguous, converted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +97,7 @@ def smooth_raw(problem: Problem, lag: int, threads: int) -> dict[str, Array]:
 
 
 def gradient_raw(problem: Problem, summed: bool, threads: int) -> dict[str, Any]:
-    """Log-likelihood and its derivatives by every entry of model and start.
+    """Log-likelihood and its derivatives by every entry of model and start; single precision is computed in double.
 
     Parameters
     ----------
@@ -111,8 +115,24 @@ def gradient_raw(problem: Problem, summed: bool, threads: int) -> dict[str, Any]
         noise_cov of what the problem has: (N, T, ...), or (N, ...) and summed over time where a field does not vary.
         The first axis of all but the mean is 1 if `summed`.
     """
-    raw: dict[str, Any] = _core.native().linear_gradient(problem=problem, summed=summed, threads=threads)
+    given = problem if problem.z.dtype == FLOAT64 else _in_double(problem)
+    raw: dict[str, Any] = _core.native().linear_gradient(problem=given, summed=summed, threads=threads)
+    if given is not problem:
+        return {name: _in_single(value) for name, value in raw.items()}
     return raw
+
+
+def _in_double(problem: Problem) -> Problem:
+    """The problem with double-precision copies of its arrays."""
+    arrays = {field.name: getattr(problem, field.name) for field in fields(problem)}
+    floats = {name: a for name, a in arrays.items() if isinstance(a, np.ndarray) and a.dtype == FLOAT32}
+    changed: dict[str, Any] = {name: converted(array, FLOAT64) for name, array in floats.items()}
+    return replace(problem, **changed)
+
+
+def _in_single(value: Any) -> Any:
+    """A result in single precision, if it is a number."""
+    return contiguous(value, FLOAT32) if isinstance(value, np.ndarray) and value.dtype == FLOAT64 else value
 
 
 def stepper(problem: Problem) -> Any:
