@@ -3,7 +3,7 @@
 //
 //   careful      the user asked for it (form="univariate"): one series at a time
 //   shared       model, start and gaps are the same in all series: covariances once
-//   lanes        regular models (lanes/run.hpp) of up to 8 states: series side by side
+//   lanes        regular models (lanes/run.hpp) of up to 64 states: series side by side
 //   otherwise    one series at a time
 //
 // The way depends on the sizes and on what is the same for all series, never on the number of threads.
