@@ -100,7 +100,7 @@ def filter_raw(problem: Any, store: str, threads: int = 1, out: Arrays | None = 
     return arrays if out is None else _into(out, arrays)
 
 
-def smooth_raw(problem: Any, lag: int = 0, threads: int = 1) -> Arrays:
+def smooth_raw(problem: Any, lag: int = 0, threads: int = 1, form: str = "auto") -> Arrays:
     """Smooth every series.
 
     Parameters
@@ -111,6 +111,8 @@ def smooth_raw(problem: Any, lag: int = 0, threads: int = 1) -> Arrays:
         Whether to keep the lag-one covariances.
     threads : int
         Not used: PyTorch has its own threads.
+    form : str
+        Not used: there is one.
 
     Returns
     -------
