@@ -82,9 +82,11 @@ void keep_state(ResultWriter& writer, const linear::FilterProblem<Scalar>& probl
 }
 
 template <class Scalar>
-py::dict filter_as(const py::object& arrays, Store store, int threads, const py::object& out, bool careful) {
+py::dict filter_as(const py::object& arrays, Store store, int threads, const py::object& out, bool careful,
+                   bool steady) {
   ProblemReader reader(arrays);
-  const auto problem = read_problem<Scalar>(reader, careful);
+  auto problem = read_problem<Scalar>(reader, careful);
+  problem.steady = steady;
   ResultWriter writer(out, problem.model.dims.N, problem.shared);
   linear::FilterResult<Scalar> result;
   result.loglik = writer.per_series<Scalar>("loglik", {});
@@ -101,9 +103,9 @@ py::dict filter_as(const py::object& arrays, Store store, int threads, const py:
 }
 
 template <class Scalar>
-py::dict smooth_as(const py::object& arrays, int lag, int threads, bool careful) {
+py::dict smooth_as(const py::object& arrays, int lag, int threads) {
   ProblemReader reader(arrays);
-  const auto problem = read_problem<Scalar>(reader, careful);
+  const auto problem = read_problem<Scalar>(reader);
   const auto [n, m, p, T, N] = problem.model.dims;
   ResultWriter writer(py::none(), N, problem.shared);
   linear::SmootherResult<Scalar> result;
@@ -115,11 +117,8 @@ py::dict smooth_as(const py::object& arrays, int lag, int threads, bool careful)
   result.loglik = writer.per_series<Scalar>("loglik", {});
   result.status = writer.per_series<std::int32_t>("status", {});
   result.failed_at = writer.per_series<std::int64_t>("failed_at", {});
-  linear::Method method;
-  without_gil([&](Interrupt& stop) { method = linear::smooth(problem, result, threads, stop); });
-  py::dict results = writer.finish();
-  results["method"] = method.text();
-  return results;
+  without_gil([&](Interrupt& stop) { linear::smooth(problem, result, threads, stop); });
+  return writer.finish();
 }
 
 constexpr const char* filter_doc = R"(Filter every series of a problem.
@@ -127,13 +126,13 @@ constexpr const char* filter_doc = R"(Filter every series of a problem.
 `problem` has the attributes z, lengths, A, H, Q, R, B, D, b, c, S, u, u_before, input_lag, start_kind, mean, cov, inf,
 rank, noise_mean, noise_cov, noise_cross and diffuse_constant, all arrays of one dtype (float64 or float32).
 `store` is 'loglik', 'last', 'means', 'filtered' or 'all'; `threads` is at least 1; `out` is None or a dictionary of
-arrays to write to; `form` is 'auto', 'covariance' (the same) or 'univariate' (one series at a time). Returns a
-dictionary of arrays, and under 'method' what ran. Memory is checked, never converted.)";
+arrays to write to; `form` is 'auto', 'covariance' (the same) or 'univariate' (one series at a time); `steady` lets
+constant gains take over once the covariances of a series have settled. Returns a dictionary of arrays, and under 'method' what ran. Memory is checked, never converted.)";
 
 constexpr const char* smooth_doc = R"(Smooth every series of a problem.
 
-`problem`, `threads` and `form` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not.
-Returns a dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at; and under 'method' what ran.)";
+`problem` and `threads` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not. Returns a
+dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at.)";
 
 }  // namespace
 
@@ -141,27 +140,25 @@ void register_linear(py::module_& m) {
   m.def(
       "linear_filter",
       [](const py::object& problem, const std::string& store, int threads, const py::object& out,
-         const std::string& form) {
+         const std::string& form, bool steady) {
         const Store kept = parse_store(store);
         const bool careful = parse_form(form);
         const int count = parse_threads(threads);
-        return is_double(problem) ? filter_as<double>(problem, kept, count, out, careful)
-                                  : filter_as<float>(problem, kept, count, out, careful);
+        return is_double(problem) ? filter_as<double>(problem, kept, count, out, careful, steady)
+                                  : filter_as<float>(problem, kept, count, out, careful, steady);
       },
       py::arg("problem"), py::arg("store"), py::arg("threads"), py::arg("out") = py::none(), py::arg("form") = "auto",
-      filter_doc);
+      py::arg("steady") = true, filter_doc);
   m.def(
       "linear_smooth",
-      [](const py::object& problem, int lag, int threads, const std::string& form) {
+      [](const py::object& problem, int lag, int threads) {
         if (lag != 0 && lag != 1) {
           throw py::value_error("lag: expected 0 or 1, got " + std::to_string(lag));
         }
         const int count = parse_threads(threads);
-        const bool careful = parse_form(form);
-        return is_double(problem) ? smooth_as<double>(problem, lag, count, careful)
-                                  : smooth_as<float>(problem, lag, count, careful);
+        return is_double(problem) ? smooth_as<double>(problem, lag, count) : smooth_as<float>(problem, lag, count);
       },
-      py::arg("problem"), py::arg("lag"), py::arg("threads"), py::arg("form") = "auto", smooth_doc);
+      py::arg("problem"), py::arg("lag"), py::arg("threads"), smooth_doc);
 }
 
 }  // namespace kelman::bindings

@@ -4,6 +4,9 @@
 
 namespace kelman::linear {
 
+template class Filter<Univariate<double>>;
+template class Filter<Univariate<float>>;
+
 template <Real Scalar>
 Method filter(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads, Interrupt& stop) {
   return run_plan(problem, result, threads, stop);

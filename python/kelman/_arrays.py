@@ -219,6 +219,13 @@ def as_count(value: Any, name: str, *, least: int = 1) -> int:
     return count
 
 
+def as_flag(value: Any, name: str) -> bool:
+    """Return True or False, or raise naming the argument."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise KelmanError(f"{name}: expected True or False, got {value!r:.60}")
+    return bool(value)
+
+
 def room(*shape: int, name: str) -> Array:
     """Return an uninitialised float64 array, or raise naming the argument that made it too big."""
     try:

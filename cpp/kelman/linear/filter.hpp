@@ -220,4 +220,8 @@ void run_filter(const FilterProblem<typename F::scalar>& problem, const FilterRe
   });
 }
 
+// compiled once, for all who take a series or its diffuse steps this way
+extern template class Filter<Univariate<double>>;
+extern template class Filter<Univariate<float>>;
+
 }  // namespace kelman::linear

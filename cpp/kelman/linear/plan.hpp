@@ -3,7 +3,8 @@
 //
 //   careful      the user asked for it (form="univariate"): one series at a time
 //   shared       model, start and gaps are the same in all series: covariances once
-//   lanes        regular models (lanes/run.hpp) of up to 64 states: series side by side
+//   single       regular models (lanes/run.hpp) of up to 8 states, fewer series than fit into a register: one by one
+//   lanes        regular models of up to 8 states: series side by side
 //   otherwise    one series at a time
 //
 // The way depends on the sizes and on what is the same for all series, never on the number of threads.
@@ -12,6 +13,7 @@
 #include "kelman/linear/filter.hpp"
 #include "kelman/linear/lanes/run.hpp"
 #include "kelman/linear/shared/filter.hpp"
+#include "kelman/linear/single/run.hpp"
 
 namespace kelman::linear {
 
@@ -24,7 +26,8 @@ Method run_plan(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>
     return Way::shared;
   }
   if (!problem.careful && !problem.shared && lanes::serves(problem)) {
-    return lanes::run(problem, result, threads, stop);
+    return single::few<Scalar>(problem.model.dims) ? single::run(problem, result, threads, stop)
+                                                   : lanes::run(problem, result, threads, stop);
   }
   run_filter<Univariate<Scalar>>(problem, result, threads, stop);
   return problem.shared ? Way::shared : Way::univariate;

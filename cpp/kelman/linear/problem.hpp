@@ -34,6 +34,7 @@ struct FilterProblem {
   Start<Scalar> start;
   Data<Scalar> data;
   DiffuseConstant diffuse_constant = DiffuseConstant::kfas;
+  bool steady = true;    ///< constant gains may take over once the covariances of a series have settled
   bool careful = false;  ///< every series by itself, in the form that takes every kind of model and start
   bool shared = false;   ///< model, start and missing pattern are the same for all series, and so are the lengths
   const Index* chosen = nullptr;  ///< the series to take (chosen_count), in this order; null: all of them
@@ -97,8 +98,8 @@ template <Real Scalar>
 template <Real Scalar>
 Method filter(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads, Interrupt& stop);
 
-/// Smooths every series and tells how; instantiated for double and float in the library.
+/// Smooths every series; instantiated for double and float in the library.
 template <Real Scalar>
-Method smooth(const FilterProblem<Scalar>& problem, const SmootherResult<Scalar>& result, int threads, Interrupt& stop);
+void smooth(const FilterProblem<Scalar>& problem, const SmootherResult<Scalar>& result, int threads, Interrupt& stop);
 
 }  // namespace kelman::linear

@@ -122,6 +122,7 @@ def linear_filter(
     threads: typing.SupportsInt | typing.SupportsIndex,
     out: typing.Any = None,
     form: str = "auto",
+    steady: bool = True,
 ) -> dict:
     """
     Filter every series of a problem.
@@ -129,8 +130,8 @@ def linear_filter(
     `problem` has the attributes z, lengths, A, H, Q, R, B, D, b, c, S, u, u_before, input_lag, start_kind, mean, cov, inf,
     rank, noise_mean, noise_cov, noise_cross and diffuse_constant, all arrays of one dtype (float64 or float32).
     `store` is 'loglik', 'last', 'means', 'filtered' or 'all'; `threads` is at least 1; `out` is None or a dictionary of
-    arrays to write to; `form` is 'auto', 'covariance' (the same) or 'univariate' (one series at a time). Returns a
-    dictionary of arrays, and under 'method' what ran. Memory is checked, never converted.
+    arrays to write to; `form` is 'auto', 'covariance' (the same) or 'univariate' (one series at a time); `steady` lets
+    constant gains take over once the covariances of a series have settled. Returns a dictionary of arrays, and under 'method' what ran. Memory is checked, never converted.
     """
 
 def linear_gradient(problem: typing.Any, summed: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> dict:
@@ -150,13 +151,21 @@ def linear_smooth(
     problem: typing.Any,
     lag: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
-    form: str = "auto",
 ) -> dict:
     """
     Smooth every series of a problem.
 
-    `problem`, `threads` and `form` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not.
-    Returns a dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at; and under 'method' what ran.
+    `problem` and `threads` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not. Returns a
+    dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at.
+    """
+
+def memory_rate(
+    kind: str,
+    megabytes: typing.SupportsInt | typing.SupportsIndex,
+    seconds: typing.SupportsFloat | typing.SupportsIndex,
+) -> float:
+    """
+    GB/s of one thread on a block in use: kind is read, write or stream (writing past the caches).
     """
 
 __version__: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _registry
-from .._arrays import one_of
+from .._arrays import as_flag, one_of
 from ..config import thread_count
 from ..errors import KelmanError, ModelWarning
 from ._filter_result import STORES, FilterResult
@@ -43,6 +43,7 @@ def filter(
     out: FilterResult | None = None,
     on_error: OnError = "raise",
     diffuse_constant: DiffuseConstant = "kfas",
+    steady_state: bool = True,
     threads: int | None = None,
     backend: Backend | None = None,
 ) -> FilterResult:
@@ -72,6 +73,9 @@ def filter(
         What to do when a series fails numerically; its results are NaN from there on.
     diffuse_constant : {"kfas", "statsmodels"}, default "kfas"
         Whether the log-likelihood leaves out the 2 pi of the exactly diffuse elements (KFAS, SsfPack) or keeps it.
+    steady_state : bool, default True
+        Whether one series (or few) of a constant model may go on with constant gains once its covariances have settled;
+        see Notes.
     threads : int, optional
         Number of threads; results are the same to the bit for any number.
     backend : {"core", "torch"}, optional
@@ -94,6 +98,13 @@ def filter(
     Durbin and Koopman, 2nd ed. (2012), eq. 4.24 for the recursions, section 5.2 for the exact diffuse start and section
     6.4 for taking the components of z one by one, extended by correlated noise S (Anderson and Moore (1979), section 5.4).
 
+    Covariances have settled when a step with a complete measurement changes none of the predicted ones by more than
+    4 eps sqrt(P_ii P_jj), with eps the machine precision. They are then constant up to the next gap, and differ from
+    those of the recursion by about 4 eps / (1 - rho^2) of themselves at most, where rho is the spectral radius of
+    (I - K H) A: not more than rounding in the recursion itself amounts to. ``.method`` then holds "steady". A long
+    stretch without gaps is cut into pieces, filtered side by side, each after a run-up so long that what came before it
+    weighs less than 2^-64.
+
     Examples
     --------
     >>> import kelman
@@ -108,11 +119,12 @@ def filter(
     one_of(form, "form", FORMS)
     one_of(store, "store", STORES)
     one_of(on_error, "on_error", ON_ERROR)
+    steady = as_flag(steady_state, "steady_state")
     count = thread_count(threads)
     kernels = _registry.backend("linear", backend)
     posed = pose(model, z, u, start=start, diffuse_constant=diffuse_constant)
     reused = None if out is None else _reusable(out, posed, store)
-    raw = kernels.filter_raw(posed.problem, store, count, reused, form)
+    raw = kernels.filter_raw(posed.problem, store, count, reused, form, steady)
     return finish(posed, raw, store, on_error)
 
 
@@ -167,6 +179,7 @@ def loglik(
     start: FilterState | None = None,
     on_error: OnError = "raise",
     diffuse_constant: DiffuseConstant = "kfas",
+    steady_state: bool = True,
     threads: int | None = None,
     backend: Backend | None = None,
 ) -> Any:
@@ -180,7 +193,7 @@ def loglik(
         Measurements; NaN = missing.
     u : array_like, shape (T, p) or (N, T, p), optional
         Inputs.
-    start, on_error, diffuse_constant, threads, backend
+    start, on_error, diffuse_constant, steady_state, threads, backend
         As in `filter`.
 
     Returns
@@ -209,8 +222,9 @@ def loglik(
     """
     require_model(model, "loglik")
     one_of(on_error, "on_error", ON_ERROR)
+    steady = as_flag(steady_state, "steady_state")
     count = thread_count(threads)
     kernels = _registry.backend("linear", backend)
     posed = pose(model, z, u, start=start, diffuse_constant=diffuse_constant)
-    raw = kernels.filter_raw(posed.problem, "loglik", count, None)
+    raw = kernels.filter_raw(posed.problem, "loglik", count, None, "auto", steady)
     return finish(posed, raw, "loglik", on_error).loglik

@@ -44,7 +44,12 @@ else:
 
 
 def filter_raw(
-    problem: Problem, store: str, threads: int, out: Mapping[str, Array] | None = None, form: str = "auto"
+    problem: Problem,
+    store: str,
+    threads: int,
+    out: Mapping[str, Array] | None = None,
+    form: str = "auto",
+    steady: bool = True,
 ) -> dict[str, Any]:
     """Filter every series.
 
@@ -60,6 +65,8 @@ def filter_raw(
         Arrays of an earlier result to write to, by name.
     form : {"auto", "covariance", "univariate"}
         "univariate": one series at a time; else the fastest way.
+    steady : bool
+        Whether constant gains may take over once the covariances of a series have settled.
 
     Returns
     -------
@@ -70,12 +77,12 @@ def filter_raw(
     """
     given = None if out is None else {name: _owner(array) for name, array in out.items() if name != "method"}
     raw: dict[str, Any] = _core.native().linear_filter(
-        problem=problem, store=store, threads=threads, out=given, form=form
+        problem=problem, store=store, threads=threads, out=given, form=form, steady=steady
     )
     return raw
 
 
-def smooth_raw(problem: Problem, lag: int, threads: int, form: str = "auto") -> dict[str, Any]:
+def smooth_raw(problem: Problem, lag: int, threads: int) -> dict[str, Array]:
     """Smooth every series.
 
     Parameters
@@ -86,15 +93,13 @@ def smooth_raw(problem: Problem, lag: int, threads: int, form: str = "auto") -> 
         1 keeps Cov(x_k, x_{k-1} | all).
     threads : int
         Number of threads, at least 1; the results do not depend on it.
-    form : {"auto", "covariance", "univariate"}
-        "univariate" takes one series at a time.
 
     Returns
     -------
     dict of ndarray
-        mean, cov, lag_one_cov (if `lag`), loglik, status, failed_at; and under ``method`` the words for what ran.
+        mean, cov, lag_one_cov (if `lag`), loglik, status, failed_at.
     """
-    raw: dict[str, Any] = _core.native().linear_smooth(problem=problem, lag=lag, threads=threads, form=form)
+    raw: dict[str, Array] = _core.native().linear_smooth(problem=problem, lag=lag, threads=threads)
     return raw
 
 

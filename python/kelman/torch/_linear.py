@@ -54,7 +54,14 @@ def loglik(problem: Any) -> Tensor:
     return total
 
 
-def filter_raw(problem: Any, store: str, threads: int = 1, out: Arrays | None = None, form: str = "auto") -> Arrays:
+def filter_raw(
+    problem: Any,
+    store: str,
+    threads: int = 1,
+    out: Arrays | None = None,
+    form: str = "auto",
+    steady: bool = True,
+) -> Arrays:
     """Filter every series.
 
     Parameters
@@ -67,15 +74,15 @@ def filter_raw(problem: Any, store: str, threads: int = 1, out: Arrays | None = 
         Not used: PyTorch has its own threads.
     out : dict of arrays, optional
         Arrays of a previous call to write into.
-    form : str
-        Not used: there is one.
+    form, steady
+        Not used: there is one way.
 
     Returns
     -------
     dict of arrays
         The moments that `store` keeps, ``loglik``, ``status``, ``failed_at`` and the state to go on from (``state_*``).
     """
-    del threads, form
+    del threads, form, steady
     trouble, names = new_trouble(problem), _KEPT[store]
     columns: dict[str, list[Tensor]] = {name: [] for name in names}
     total: Tensor | None = None
@@ -100,7 +107,7 @@ def filter_raw(problem: Any, store: str, threads: int = 1, out: Arrays | None = 
     return arrays if out is None else _into(out, arrays)
 
 
-def smooth_raw(problem: Any, lag: int = 0, threads: int = 1, form: str = "auto") -> Arrays:
+def smooth_raw(problem: Any, lag: int = 0, threads: int = 1) -> Arrays:
     """Smooth every series.
 
     Parameters
@@ -111,8 +118,6 @@ def smooth_raw(problem: Any, lag: int = 0, threads: int = 1, form: str = "auto")
         Whether to keep the lag-one covariances.
     threads : int
         Not used: PyTorch has its own threads.
-    form : str
-        Not used: there is one.
 
     Returns
     -------
