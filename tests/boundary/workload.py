@@ -48,6 +48,38 @@ def linear(dtype: type) -> dict[str, np.ndarray]:
     return out
 
 
+def fast_ways() -> dict[str, np.ndarray]:
+    """Run what has kernels of its own: shared covariances, groups, lanes, a long series, online steps, gradients."""
+    rng = np.random.default_rng(8)
+    out = {}
+    for n, m in ((1, 1), (2, 1), (4, 2), (8, 3), (12, 2)):
+        A = np.linalg.qr(rng.standard_normal((n, n)))[0] * 0.9
+        model = kelman.StateSpace(A, rng.standard_normal((m, n)), np.eye(n), np.eye(m), m0=np.zeros(n), P0=np.eye(n))
+        own = kelman.StateSpace(
+            A * rng.uniform(0.9, 1.1, (19, 1, 1, 1)), model.H, model.Q, model.R, m0=np.zeros(n), P0=np.eye(n)
+        )
+        z = rng.standard_normal((19, 70, m))
+        gaps, calendar = z.copy(), z.copy()
+        gaps[rng.random(z.shape[:2]) < 0.1] = np.nan
+        calendar[::2, 20:30] = np.nan
+        for name, one, values in (
+            ("complete", model, z),
+            ("calendar", model, calendar),
+            ("gaps", model, gaps),
+            ("own", own, gaps),
+            ("long", model, rng.standard_normal((5000, m))),
+        ):
+            key = f"{name}-{n}"
+            r, s = kelman.filter(one, values), kelman.smooth(one, values)
+            out |= {f"{key}-mean": r.mean, f"{key}-cov": r.cov, f"{key}-loglik": np.asarray(r.loglik)}
+            out |= {f"{key}-smooth": s.mean, f"{key}-smooth-cov": s.cov}
+            loglik, gradient = kelman.loglik_and_grad(one, values)
+            out |= {f"{key}-d{x}": gradient[x] for x in "AHQR"} | {f"{key}-sum": np.asarray(loglik)}
+        step = kelman.Stepper(model, 19)
+        out[f"steps-{n}"] = np.array([step(gaps[:, k]) for k in range(20)])
+    return out
+
+
 def networks() -> dict[str, np.ndarray]:
     """Run and differentiate an Elman network with every hidden activation."""
     rng = np.random.default_rng(6)
@@ -64,4 +96,6 @@ def networks() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[1], isa=np.asarray(_core.isa), **linear(np.float64), **linear(np.float32), **networks())
+    np.savez(
+        sys.argv[1], isa=np.asarray(_core.isa), **linear(np.float64), **linear(np.float32), **fast_ways(), **networks()
+    )
