@@ -11,7 +11,7 @@ from kelman import _core
 
 
 def linear(dtype: type) -> dict[str, np.ndarray]:
-    """Filter, smooth and forecast series with gaps, inputs, S, time-varying and per-series matrices."""
+    """Filter, smooth and differentiate series with gaps, inputs, S, time-varying and per-series matrices."""
     rng = np.random.default_rng(5)
     out = {}
     for n, m in ((1, 1), (2, 1), (4, 2), (9, 3)):
@@ -45,6 +45,9 @@ def linear(dtype: type) -> dict[str, np.ndarray]:
             out |= {f"{key}-mean": r.mean, f"{key}-cov": r.cov, f"{key}-loglik": r.loglik}
             s = kelman.smooth(model.astype(dtype), z.astype(dtype), u.astype(dtype), lag=1)
             out |= {f"{key}-smooth": s.mean, f"{key}-smooth-cov": s.cov, f"{key}-lag": s.lag_one_cov}
+            if dtype == np.float64:
+                _, g = kelman.loglik_and_grad(model, z, u)
+                out |= {f"{key}-d{letter}": array for letter, array in g.items()}
     return out
 
 

@@ -83,6 +83,19 @@ def test_a_large_model(start: str) -> None:
     check(*build(start, n=11, m=5, T=6, gaps=0.3), names=("H", "R", "m0", "m1"))
 
 
+@pytest.mark.parametrize("start", ["x0", "diffuse"])
+def test_a_long_series(start: str) -> None:
+    """Segments of time that are filtered again on the way back: the careful way (S given as zero) equals the lanes."""
+    model, z, u = build(start, p=1, T=4000, N=2, offsets=True, diagonal=True)
+    model = remade(model, A=0.99 * np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0])
+    z[1, :1500] = np.nan  # diffuse over more than one segment
+    loglik, g = kelman.loglik_and_grad(model, z, u)
+    other, careful = kelman.loglik_and_grad(remade(model, S=np.zeros((3, 2))), z, u)
+    np.testing.assert_allclose(other, loglik, rtol=1e-12)
+    for name, array in g.items():
+        np.testing.assert_allclose(careful[name], array, rtol=0, atol=1e-11 * max(1, np.abs(array).max()))
+
+
 def test_a_diffuse_direction_that_is_first_seen_late_or_never() -> None:
     """Gaps hide a diffuse direction for some steps; one is measured by nothing at all."""
     model, z, u = build("diffuse", n=3, m=2, T=8, gaps=0.0)

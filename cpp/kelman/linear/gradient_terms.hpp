@@ -14,6 +14,7 @@
 #pragma once
 
 #include "kelman/linear/adjoint.hpp"
+#include "kelman/linear/form_passage.hpp"
 #include "kelman/linear/gradient_sums.hpp"
 
 namespace kelman::linear {
@@ -21,15 +22,6 @@ namespace kelman::linear {
 template <Real Scalar>
 class GradientTerms {
  public:
-  /// Moments of the state: mean (n), finite covariance (n×n), Cov(x, w) (n×n; null = zero), diffuse factor (n×columns).
-  struct Known {
-    const Scalar* x = nullptr;
-    const Scalar* P = nullptr;
-    const Scalar* C = nullptr;
-    const Scalar* V = nullptr;
-    Index rank = 0;
-  };
-
   GradientTerms(const FilterProblem<Scalar>& problem, const Adjoint<Scalar>& adjoint, Workspace& memory)
       : problem_(problem),
         adjoint_(adjoint),
@@ -44,7 +36,7 @@ class GradientTerms {
         u_(memory.take<Scalar>(problem.model.dims.m)) {}
 
   /// dH, D, c, R (and Q, S of a model with S) of the measurement at time k; `before` is what was known before it.
-  [[gnu::noinline]] void measurement(Index i, Index k, const Slot<Scalar>& slot, const Known& before,
+  [[gnu::noinline]] void measurement(Index i, Index k, const Slot<Scalar>& slot, const Known<Scalar>& before,
                                      GradientSums& sums) noexcept {
     const GradientResult<double>& to = sums.fields;
     const Index v = adjoint_.noise();
@@ -75,7 +67,7 @@ class GradientTerms {
 
   /// dA, B, b of the transition into x_k, and without S that by the covariance of its noise, in entry `j` of `noise`;
   /// `before` is what was known of (x_{k-1}, w_{k-1}).
-  [[gnu::noinline]] void transition(Index i, Index k, const Known& before, const Field<double>& noise, Index j,
+  [[gnu::noinline]] void transition(Index i, Index k, const Known<Scalar>& before, const Field<double>& noise, Index j,
                                     GradientSums& sums) noexcept {
     const GradientResult<double>& to = sums.fields;
     const Scalar* const A = problem_.model.A.at(i, k);
@@ -108,7 +100,7 @@ class GradientTerms {
   }
 
   /// By the moments of the state at the start, of which the adjoint speaks now; `mean` (n) is overwritten.
-  void start(const Known& known, Scalar* mean, GradientSums& sums) noexcept {
+  void start(const Known<Scalar>& known, Scalar* mean, GradientSums& sums) noexcept {
     std::copy_n(adjoint_.r(0), n_, mean);
     covariance(0, sums.fields.cov, 0);
     if (known.rank > 0 && sums.fields.inf) {
@@ -122,7 +114,7 @@ class GradientTerms {
 
   /// The diffuse factor before the measurement at time k, A V of the one before it (n×columns); overwritten by the
   /// next call.
-  [[nodiscard]] const Scalar* moved(Index i, Index k, const Known& before) noexcept {
+  [[nodiscard]] const Scalar* moved(Index i, Index k, const Known<Scalar>& before) noexcept {
     linalg::multiply(n_, n_, before.rank, problem_.model.A.at(i, k), n_, before.V, columns_, moved_, columns_);
     return moved_;
   }
@@ -145,7 +137,7 @@ class GradientTerms {
   }
 
   /// product += (a r₁_x' - N₁_ax) V U', U the factor of `known`                    (rows×n) += (rows×n)(n×d)(d×n)
-  void spread(Index rows, Index offset, const Scalar* V, const Known& known) noexcept {
+  void spread(Index rows, Index offset, const Scalar* V, const Known<Scalar>& known) noexcept {
     if (known.rank == 0) {
       return;
     }
