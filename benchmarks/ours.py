@@ -43,8 +43,8 @@ def filter(problem: Problem, threads: int) -> dict[str, Way]:
     kept = fresh()
     batch = _moments if problem.N > 1 else lambda r: {k: v[None] for k, v in _moments(r).items()}
     ways = {"out=": (lambda: fresh(out=kept), batch), "fresh": (fresh, batch)}
-    if problem.N == 1 and "steady" in inspect.signature(kelman.filter).parameters:
-        ways["out=, every step"] = (lambda: fresh(out=kept, steady=False), batch)
+    if problem.N == 1 and "steady_state" in inspect.signature(kelman.filter).parameters:
+        ways["out=, every step"] = (lambda: fresh(out=kept, steady_state=False), batch)
     return ways
 
 
@@ -56,8 +56,8 @@ def loglik(problem: Problem, threads: int) -> dict[str, Way]:
         return {"loglik": np.asarray(value)}
 
     ways: dict[str, Way] = {"loglik": (lambda: kelman.loglik(model, z, threads=threads), answer)}
-    if problem.N == 1 and "steady" in inspect.signature(kelman.loglik).parameters:
-        ways["every step"] = (lambda: kelman.loglik(model, z, threads=threads, steady=False), answer)
+    if problem.N == 1 and "steady_state" in inspect.signature(kelman.loglik).parameters:
+        ways["every step"] = (lambda: kelman.loglik(model, z, threads=threads, steady_state=False), answer)
     return ways
 
 

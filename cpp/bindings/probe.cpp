@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Measures of the machine for the benchmarks: multiply-adds and memory traffic that this variant's instructions reach.
+// Measures of the machine for the benchmarks.
+#include "kelman/core/probe.hpp"
+
 #include <pybind11/pybind11.h>
 
-#include <array>
-#include <chrono>
-#include <cstddef>
-#include <memory>
-#include <new>
 #include <stdexcept>
 #include <string>
-
-#include "kelman/core/pack.hpp"
 
 namespace py = pybind11;
 
@@ -18,80 +13,17 @@ namespace kelman::bindings {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-using Wide = Pack<double, 4 * register_lanes<double>>;
-
-double since(Clock::time_point before) { return std::chrono::duration<double>(Clock::now() - before).count(); }
-
-/// GFLOP/s of x = a x + b on enough independent chains to fill the pipeline, in registers; best of a few rounds.
-double fma_rate(double seconds) {
-  constexpr std::size_t chains = 80;
-  constexpr int rounds = 20000;
-  std::array<double, chains> x{};
-  volatile double a = 0.999;
-  volatile double b = 1e-3;
-  const double a_value = a;
-  const double b_value = b;
-  double best = 0.0;
-  const auto start = Clock::now();
-  do {
-    const auto before = Clock::now();
-    for (int round = 0; round < rounds; ++round) {
-      for (std::size_t i = 0; i < chains; ++i) x[i] = a_value * x[i] + b_value;
-    }
-    const double rate = 2.0 * static_cast<double>(chains) * rounds / since(before) * 1e-9;
-    best = rate > best ? rate : best;
-  } while (since(start) < seconds);
-  double sum = 0.0;
-  for (const double value : x) sum += value;
-  a = sum;  // the work is used, so that it cannot be left out
-  return best;
-}
-
-/// The sum of a block, so that every cache line is read.
-double read_all(const double* block, std::size_t count) {
-  Wide sum(0.0);
-  for (std::size_t i = 0; i < count; i += lanes<Wide>) sum += load<Wide>(block + i);
-  double total = 0.0;
-  for (int l = 0; l < lanes<Wide>; ++l) total += lane(sum, l);
-  return total;
-}
-
-void write_all(double* block, std::size_t count, double value) {
-  for (std::size_t i = 0; i < count; i += lanes<Wide>) store(block + i, Wide(value));
-}
-
-void stream_all(double* block, std::size_t count, double value) {
-  for (std::size_t i = 0; i < count; i += lanes<Wide>) stream(block + i, Wide(value));
-  stream_fence();
-}
-
-/// GB/s of reading, writing, or writing past the caches, to a block that has been touched; best of a few rounds.
-double memory_rate(const std::string& kind, std::size_t megabytes, double seconds) {
-  if (kind != "read" && kind != "write" && kind != "stream") {
-    throw std::invalid_argument("kind: expected read, write or stream, got " + kind);
+Traffic traffic(const std::string& kind) {
+  if (kind == "read") {
+    return Traffic::read;
   }
-  constexpr std::align_val_t line{64};
-  const std::size_t count = megabytes * 1000000 / sizeof(double) / lanes<Wide> * lanes<Wide>;
-  const auto release = [line](double* block) { ::operator delete[](block, line); };
-  const std::unique_ptr<double[], decltype(release)> block(new (line) double[count], release);
-  write_all(block.get(), count, 1.0);
-  volatile double used = 0.0;
-  double best = 0.0;
-  const auto start = Clock::now();
-  do {
-    const auto before = Clock::now();
-    if (kind == "read") {
-      used = read_all(block.get(), count);
-    } else if (kind == "write") {
-      write_all(block.get(), count, used);
-    } else {
-      stream_all(block.get(), count, used);
-    }
-    const double rate = static_cast<double>(count * sizeof(double)) / since(before) * 1e-9;
-    best = rate > best ? rate : best;
-  } while (since(start) < seconds);
-  return best;
+  if (kind == "write") {
+    return Traffic::write;
+  }
+  if (kind == "stream") {
+    return Traffic::stream;
+  }
+  throw std::invalid_argument("kind: expected read, write or stream, got " + kind);
 }
 
 }  // namespace
@@ -104,7 +36,7 @@ void register_probe(py::module_& m) {
   m.def(
       "memory_rate",
       [](const std::string& kind, std::size_t megabytes, double seconds) {
-        return memory_rate(kind, megabytes, seconds);
+        return memory_rate(traffic(kind), megabytes, seconds);
       },
       py::arg("kind"), py::arg("megabytes"), py::arg("seconds"), py::call_guard<py::gil_scoped_release>(),
       "GB/s of one thread on a block in use: kind is read, write or stream (writing past the caches).");
