@@ -103,9 +103,9 @@ py::dict filter_as(const py::object& arrays, Store store, int threads, const py:
 }
 
 template <class Scalar>
-py::dict smooth_as(const py::object& arrays, int lag, int threads) {
+py::dict smooth_as(const py::object& arrays, int lag, int threads, bool careful) {
   ProblemReader reader(arrays);
-  const auto problem = read_problem<Scalar>(reader);
+  const auto problem = read_problem<Scalar>(reader, careful);
   const auto [n, m, p, T, N] = problem.model.dims;
   ResultWriter writer(py::none(), N, problem.shared);
   linear::SmootherResult<Scalar> result;
@@ -117,8 +117,11 @@ py::dict smooth_as(const py::object& arrays, int lag, int threads) {
   result.loglik = writer.per_series<Scalar>("loglik", {});
   result.status = writer.per_series<std::int32_t>("status", {});
   result.failed_at = writer.per_series<std::int64_t>("failed_at", {});
-  without_gil([&](Interrupt& stop) { linear::smooth(problem, result, threads, stop); });
-  return writer.finish();
+  linear::Method method;
+  without_gil([&](Interrupt& stop) { method = linear::smooth(problem, result, threads, stop); });
+  py::dict results = writer.finish();
+  results["method"] = method.text();
+  return results;
 }
 
 constexpr const char* filter_doc = R"(Filter every series of a problem.
@@ -131,8 +134,8 @@ constant gains take over once the covariances of a series have settled. Returns 
 
 constexpr const char* smooth_doc = R"(Smooth every series of a problem.
 
-`problem` and `threads` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not. Returns a
-dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at.)";
+`problem`, `threads` and `form` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not.
+Returns a dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at; and under 'method' what ran.)";
 
 }  // namespace
 
@@ -151,14 +154,16 @@ void register_linear(py::module_& m) {
       py::arg("steady") = true, filter_doc);
   m.def(
       "linear_smooth",
-      [](const py::object& problem, int lag, int threads) {
+      [](const py::object& problem, int lag, int threads, const std::string& form) {
         if (lag != 0 && lag != 1) {
           throw py::value_error("lag: expected 0 or 1, got " + std::to_string(lag));
         }
         const int count = parse_threads(threads);
-        return is_double(problem) ? smooth_as<double>(problem, lag, count) : smooth_as<float>(problem, lag, count);
+        const bool careful = parse_form(form);
+        return is_double(problem) ? smooth_as<double>(problem, lag, count, careful)
+                                  : smooth_as<float>(problem, lag, count, careful);
       },
-      py::arg("problem"), py::arg("lag"), py::arg("threads"), smooth_doc);
+      py::arg("problem"), py::arg("lag"), py::arg("threads"), py::arg("form") = "auto", smooth_doc);
 }
 
 }  // namespace kelman::bindings

@@ -1,36 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The gradient for double and float, n = 1..8.
+// The gradient for double and float.
 #include "kelman/linear/lanes/gradient_run.hpp"
+#include "kelman/linear/lanes/regular.hpp"
 
 namespace kelman::linear {
 
-namespace {
-
-template <Real Scalar, int n = 1>
-void gradient_of_size(const FilterProblem<Scalar>& problem, bool mixed, const GradientResult<Scalar>& result,
-                      bool summed, int threads, Interrupt& stop) {
-  if (problem.model.dims.n == n) {
-    lanes::run_gradient<n, Pack<Scalar, register_lanes<Scalar>>>(problem, mixed, result, summed, threads, stop);
-  } else if constexpr (n < lanes::largest_n) {
-    gradient_of_size<Scalar, n + 1>(problem, mixed, result, summed, threads, stop);
-  }
-}
-
-}  // namespace
-
 template <Real Scalar>
 bool gradient_supported(const FilterProblem<Scalar>& problem) {
-  const Start<Scalar>& start = problem.start;
-  if (problem.model.dims.n > lanes::largest_n || problem.model.dims.n < 1 || problem.model.joint()) {
-    return false;
-  }
-  for (Index i = 0; start.rank && i < problem.model.dims.N; ++i) {
-    if (*start.rank.at(i) > 0) {
-      return false;
-    }
-  }
   bool mixed = false;
-  return lanes::regular_noise(problem, mixed);
+  return lanes::regular(problem, mixed);
 }
 
 template <Real Scalar>
@@ -38,7 +16,8 @@ void gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>
               Interrupt& stop) {
   bool mixed = false;
   static_cast<void>(lanes::regular_noise(problem, mixed));
-  gradient_of_size(problem, mixed, result, summed, threads, stop);
+  lanes::run_gradient(problem, lanes::gradient_group<Scalar>(problem.model.dims.n), lanes::group_width<Scalar>, mixed,
+                      result, summed, threads, stop);
 }
 
 template bool gradient_supported(const FilterProblem<double>&);

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,16 @@ def test_a_module_exports_its_entry_point_only(name: str) -> None:
     """Nothing but PyInit_<name> is visible, so that two modules never share a symbol."""
     out = subprocess.run(["nm", "-D", "--defined-only", str(binary(name))], capture_output=True, text=True, check=True)
     assert [line.split()[-1] for line in out.stdout.splitlines()] == [f"PyInit_{name}"]
+
+
+@linux
+@pytest.mark.skipif(shutil.which("strip") is None, reason="needs strip")
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_small(name: str, tmp_path: Path) -> None:
+    """No module has more than 3 MB without its symbols."""
+    stripped = tmp_path / name
+    subprocess.run(["strip", "-o", str(stripped), str(binary(name))], check=True)
+    assert stripped.stat().st_size < 3_000_000
 
 
 @linux

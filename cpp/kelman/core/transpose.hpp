@@ -68,13 +68,15 @@ inline void transpose(typename Vector<T>::type (&block)[Pack<T, register_lanes<T
     }
   }
   // between groups of 128 bits
-  for (int distance = per; distance < L; distance *= 2) {
-    for (int base = 0; base < L; base += 2 * distance) {
-      for (int i = base; i < base + distance; ++i) {
-        const U a = block[i];
-        const U b = block[i + distance];
-        block[i] = alternate<false>(a, b, Order{});
-        block[i + distance] = alternate<true>(a, b, Order{});
+  if constexpr (L > per) {
+    for (int distance = per; distance < L; distance *= 2) {
+      for (int base = 0; base < L; base += 2 * distance) {
+        for (int i = base; i < base + distance; ++i) {
+          const U a = block[i];
+          const U b = block[i + distance];
+          block[i] = alternate<false>(a, b, Order{});
+          block[i + distance] = alternate<true>(a, b, Order{});
+        }
       }
     }
   }

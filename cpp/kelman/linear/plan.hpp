@@ -4,7 +4,7 @@
 //   careful      the user asked for it (form="univariate"): one series at a time
 //   shared       model, start and gaps are the same in all series: covariances once
 //   single       regular models (lanes/run.hpp) of up to 8 states, fewer series than fit into a register: one by one
-//   lanes        regular models of up to 8 states: series side by side
+//   lanes        regular models of up to 64 states: series side by side
 //   otherwise    one series at a time
 //
 // The way depends on the sizes and on what is the same for all series, never on the number of threads.
@@ -26,8 +26,9 @@ Method run_plan(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>
     return Way::shared;
   }
   if (!problem.careful && !problem.shared && lanes::serves(problem)) {
-    return single::few<Scalar>(problem.model.dims) ? single::run(problem, result, threads, stop)
-                                                   : lanes::run(problem, result, threads, stop);
+    const Dims& dims = problem.model.dims;
+    return dims.n <= lanes::largest_n && single::few<Scalar>(dims) ? single::run(problem, result, threads, stop)
+                                                                   : lanes::run(problem, result, threads, stop);
   }
   run_filter<Univariate<Scalar>>(problem, result, threads, stop);
   return problem.shared ? Way::shared : Way::univariate;

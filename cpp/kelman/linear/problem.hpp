@@ -98,8 +98,8 @@ template <Real Scalar>
 template <Real Scalar>
 Method filter(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads, Interrupt& stop);
 
-/// Smooths every series; instantiated for double and float in the library.
+/// Smooths every series and tells how; instantiated for double and float in the library.
 template <Real Scalar>
-void smooth(const FilterProblem<Scalar>& problem, const SmootherResult<Scalar>& result, int threads, Interrupt& stop);
+Method smooth(const FilterProblem<Scalar>& problem, const SmootherResult<Scalar>& result, int threads, Interrupt& stop);
 
 }  // namespace kelman::linear

@@ -12,14 +12,12 @@
 
 #include <limits>
 #include <memory>
-#include <numeric>
 #include <vector>
 
 #include "kelman/linear/backward.hpp"
 #include "kelman/linear/filter.hpp"
 #include "kelman/linear/history.hpp"
 #include "kelman/linear/kernel.hpp"
-#include "kelman/linear/shared/smoother.hpp"
 
 namespace kelman::linear {
 
@@ -311,90 +309,5 @@ class MeanSmoother {
   Workspace memory_;
   MeanState<Scalar> state_;
 };
-
-/// Smooths all series of a problem whose covariances differ.
-template <Form F>
-void smooth_each(const FilterProblem<typename F::scalar>& problem, const SmootherResult<typename F::scalar>& result,
-                 int threads, Interrupt& stop) {
-  using Scalar = typename F::scalar;
-  struct Worker {
-    Worker(const FilterProblem<Scalar>& given, const SmootherResult<Scalar>& to)
-        : history(given, memory), covariances(given, to, memory), means(given, to, memory) {}
-    Workspace memory;
-    History<Scalar> history;
-    CovarianceSmoother<F> covariances;
-    MeanSmoother<Scalar> means;
-  };
-  const Dims& dims = problem.model.dims;
-  const double step = 3 * work_per_step(problem.model, false);
-  const int useful = useful_threads(threads, step * static_cast<double>(dims.N) * static_cast<double>(dims.T));
-  const Index grain = chunk_of(dims, step);
-  std::vector<std::unique_ptr<Worker>> workers;
-  for (Index w = 0; w < worker_count(dims.N, grain, useful); ++w) {
-    workers.push_back(std::make_unique<Worker>(problem, result));
-  }
-  parallel_chunks(dims.N, grain, useful, stop, [&](Index begin, Index end, Index w) {
-    Worker& worker = *workers[static_cast<std::size_t>(w)];
-    for (Index i = begin; i < end && !stop.requested(); ++i) {
-      const Index length = problem.data.length(i, dims.T);
-      const Outcome trouble = worker.covariances.forward(i, length, worker.history, stop);
-      if (trouble.usable()) {
-        worker.covariances.backward(i, length, worker.history, stop);
-      }
-      const Outcome outcome = worker.means.run(i, length, worker.history, trouble, stop);
-      worker.covariances.blank_rest(i, outcome.usable() ? length : 0);
-    }
-  });
-}
-
-/// Smooths all series of a problem whose covariances are the same.
-template <Form F>
-void smooth_shared(const FilterProblem<typename F::scalar>& problem, const SmootherResult<typename F::scalar>& result,
-                   int threads, Interrupt& stop) {
-  using Scalar = typename F::scalar;
-  const Dims& dims = problem.model.dims;
-  const Index length = problem.data.length(0, dims.T);
-  Workspace memory;
-  History<Scalar> history(problem, memory);
-  CovarianceSmoother<F> covariances(problem, result, memory);
-  const Outcome trouble = covariances.forward(0, length, history, stop);
-  if (trouble.usable() && !stop.requested()) {
-    covariances.backward(0, length, history, stop);
-  }
-  covariances.blank_rest(0, trouble.usable() ? length : 0);
-
-  // means side by side; one by one where components without noise are compared, and where a mean overflowed
-  std::vector<Index> left(static_cast<std::size_t>(dims.N));
-  std::iota(left.begin(), left.end(), Index(0));
-  if (trouble.usable() && length > 0 && !stop.requested() && !shared::some_exact(history.tape, length)) {
-    left = shared::smooth_means<shared::Narrow<Scalar>>(problem, result, history, threads, stop);
-  }
-  const auto count = static_cast<Index>(left.size());
-  const double step = 3 * work_per_step(problem.model, true);
-  const int useful = useful_threads(threads, step * static_cast<double>(count * dims.T));
-  const Index grain = chunk_of(dims, step);
-  std::vector<std::unique_ptr<Workspace>> own;
-  std::vector<MeanSmoother<Scalar>> means;
-  for (Index w = 0; count > 0 && w < worker_count(count, grain, useful); ++w) {
-    means.emplace_back(problem, result, *own.emplace_back(std::make_unique<Workspace>()));
-  }
-  parallel_chunks(count, grain, useful, stop, [&](Index begin, Index end, Index worker) {
-    for (Index at = begin; at < end && !stop.requested(); ++at) {
-      const Index i = left[static_cast<std::size_t>(at)];
-      static_cast<void>(means[static_cast<std::size_t>(worker)].run(i, length, history, trouble, stop));
-    }
-  });
-}
-
-/// Smooths all series of a problem with form F.
-template <Form F>
-void run_smoother(const FilterProblem<typename F::scalar>& problem, const SmootherResult<typename F::scalar>& result,
-                  int threads, Interrupt& stop) {
-  if (problem.shared) {
-    smooth_shared<F>(problem, result, threads, stop);
-  } else {
-    smooth_each<F>(problem, result, threads, stop);
-  }
-}
 
 }  // namespace kelman::linear

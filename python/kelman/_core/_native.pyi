@@ -151,21 +151,13 @@ def linear_smooth(
     problem: typing.Any,
     lag: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
+    form: str = "auto",
 ) -> dict:
     """
     Smooth every series of a problem.
 
-    `problem` and `threads` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not. Returns a
-    dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at.
-    """
-
-def memory_rate(
-    kind: str,
-    megabytes: typing.SupportsInt | typing.SupportsIndex,
-    seconds: typing.SupportsFloat | typing.SupportsIndex,
-) -> float:
-    """
-    GB/s of one thread on a block in use: kind is read, write or stream (writing past the caches).
+    `problem`, `threads` and `form` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not.
+    Returns a dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at; and under 'method' what ran.
     """
 
 __version__: str

@@ -82,7 +82,7 @@ def filter_raw(
     return raw
 
 
-def smooth_raw(problem: Problem, lag: int, threads: int) -> dict[str, Array]:
+def smooth_raw(problem: Problem, lag: int, threads: int, form: str = "auto") -> dict[str, Any]:
     """Smooth every series.
 
     Parameters
@@ -93,13 +93,15 @@ def smooth_raw(problem: Problem, lag: int, threads: int) -> dict[str, Array]:
         1 keeps Cov(x_k, x_{k-1} | all).
     threads : int
         Number of threads, at least 1; the results do not depend on it.
+    form : {"auto", "covariance", "univariate"}
+        "univariate" takes one series at a time.
 
     Returns
     -------
     dict of ndarray
-        mean, cov, lag_one_cov (if `lag`), loglik, status, failed_at.
+        mean, cov, lag_one_cov (if `lag`), loglik, status, failed_at; and under ``method`` the words for what ran.
     """
-    raw: dict[str, Array] = _core.native().linear_smooth(problem=problem, lag=lag, threads=threads)
+    raw: dict[str, Any] = _core.native().linear_smooth(problem=problem, lag=lag, threads=threads, form=form)
     return raw
 
 

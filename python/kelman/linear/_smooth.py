@@ -12,13 +12,13 @@ from .. import _registry
 from .._arrays import one_of
 from ..config import thread_count
 from ..errors import KelmanError
-from ._filter import ON_ERROR
+from ._filter import FORMS, ON_ERROR
 from ._outcome import blank_failures, settle
 from ._problem import pose, refuse_infinity, require_model
 from ._result import Kept, pad_with_nan, spread
 
 if TYPE_CHECKING:
-    from .._types import Array, ArrayLike, Backend, DiffuseConstant, OnError
+    from .._types import Array, ArrayLike, Backend, DiffuseConstant, Form, OnError
     from ..models import StateSpace
     from ._state import FilterState
 
@@ -31,6 +31,10 @@ class SmoothResult(Kept):
     ----------
     lengths : ndarray, shape (N,), or None
         Length of each series, if a list was given.
+    method : str
+        What ran: "shared" (covariances once for all series), "lanes" (series side by side in vector registers),
+        "univariate" (one series at a time, every kind of model and start), several joined by "+"; or "reference"
+        (PyTorch).
 
     Examples
     --------
@@ -44,6 +48,7 @@ class SmoothResult(Kept):
     _arrays: dict[str, Array]
     _batched: bool
     lengths: Array | None
+    method: str
 
     _timed = frozenset(("mean", "cov", "lag_one_cov"))
 
@@ -86,7 +91,7 @@ class SmoothResult(Kept):
 
     def __getitem__(self, i: int) -> SmoothResult:
         """Return the result of one series, without padding."""
-        return SmoothResult(self._cut(i), False, None)
+        return SmoothResult(self._cut(i), False, None, self.method)
 
     def summary(self) -> str:
         """Say in a few lines what was computed.
@@ -113,6 +118,7 @@ def smooth(
     u: ArrayLike | None = None,
     *,
     lag: int | None = None,
+    form: Form = "auto",
     start: FilterState | None = None,
     on_error: OnError = "raise",
     diffuse_constant: DiffuseConstant = "kfas",
@@ -131,6 +137,8 @@ def smooth(
         Inputs.
     lag : {None, 0, 1}, default None
         1 keeps the covariances Cov(x_k, x_{k-1} | all) too, as EM needs them.
+    form : {"auto", "covariance", "univariate"}, default "auto"
+        As in `filter`: "univariate" takes every series by itself, in the form that serves every problem.
     start, on_error, diffuse_constant, threads, backend
         As in `filter`.
 
@@ -163,21 +171,22 @@ def smooth(
         not isinstance(given, (int, np.integer)) or isinstance(given, bool) or given not in (0, 1)
     ):
         raise KelmanError(f"lag: expected None, 0 or 1 (keep Cov(x_k, x_k-1 | all)), got {lag!r:.60}")
+    one_of(form, "form", FORMS)
     one_of(on_error, "on_error", ON_ERROR)
     count = thread_count(threads)
     kernels = _registry.backend("linear", backend)
     posed = pose(model, z, u, start=start, diffuse_constant=diffuse_constant)
     if posed.problem.inf.shape[-1]:  # an infinity may then leave the log-likelihood finite
         refuse_infinity(posed)
-    raw = kernels.smooth_raw(posed.problem, int(lag or 0), count)
+    raw = kernels.smooth_raw(posed.problem, int(lag or 0), count, form)
     status, failed_at = raw["status"], raw["failed_at"]
     if status.any() or not np.isfinite(raw["loglik"]).all():
         refuse_infinity(posed)
-    arrays = {name: array for name, array in raw.items() if not name.startswith("state_")}
+    arrays = {name: array for name, array in raw.items() if not name.startswith("state_") and name != "method"}
     arrays = pad_with_nan(arrays, SmoothResult._timed, posed.lengths if posed.problem.lengths is not None else None)
     # a failure spoils the whole series: what is before it needs what is after
     spoiled = np.where((status == 1) | (status == 3), 0, failed_at)
     arrays = blank_failures(arrays, SmoothResult._timed, status, spoiled)
-    result = SmoothResult(arrays, posed.batched, posed.lengths)
+    result = SmoothResult(arrays, posed.batched, posed.lengths, str(raw.get("method", "reference")))
     settle(status, failed_at, on_error, lambda: result)
     return result

@@ -107,7 +107,7 @@ def filter_raw(
     return arrays if out is None else _into(out, arrays)
 
 
-def smooth_raw(problem: Any, lag: int = 0, threads: int = 1) -> Arrays:
+def smooth_raw(problem: Any, lag: int = 0, threads: int = 1, form: str = "auto") -> Arrays:
     """Smooth every series.
 
     Parameters
@@ -118,6 +118,8 @@ def smooth_raw(problem: Any, lag: int = 0, threads: int = 1) -> Arrays:
         Whether to keep the lag-one covariances.
     threads : int
         Not used: PyTorch has its own threads.
+    form : str
+        Not used: there is one.
 
     Returns
     -------

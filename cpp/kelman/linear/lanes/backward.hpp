@@ -19,6 +19,15 @@
 
 namespace kelman::linear::lanes {
 
+/// How one component was used, as far as the way back needs it; zeros but for f = 1 where it is missing.
+template <int n, Lanes V>
+struct Used {
+  V K[n];
+  V f;
+  V inverse;  ///< 1 / f
+  V v;
+};
+
 /// u and D of one component.
 template <Lanes V>
 struct Residual {
@@ -44,7 +53,7 @@ struct Backward {
 
   /// Back over the component with row h (n) that was used with `gain`. Leaves q = N K (n).
   template <class C>
-  KELMAN_INLINE Residual<V> component(const C* h, const Gain<n, V>& gain, V (&q)[n]) noexcept {
+  KELMAN_INLINE Residual<V> component(const C* h, const Used<n, V>& gain, V (&q)[n]) noexcept {
     project<n>(gain.K, N, q);
     const V* const K = gain.K;
     const Residual<V> out{fused(gain.inverse, gain.v, -along<n>(K, r)), gain.inverse + along<n>(K, q)};

@@ -20,6 +20,7 @@ struct Layout {
   const T* rows = nullptr;   ///< H~ = L⁻¹ H (m×n), where R = L D L' is dense and the same for all series and steps
   const T* noise = nullptr;  ///< D (m)
   const T* mix = nullptr;    ///< L (m×m)
+  Pattern A, H;              ///< of the sizes that are not unrolled
   Index steps = 0;           ///< length of a chunk, a divisor of `settling`
   bool past_caches = false;  ///< results are larger than the caches
 };
@@ -46,6 +47,7 @@ class Chunks {
         P_(memory.take<V>(triangle(static_cast<int>(n_)))) {
     const Index steps = layout.steps;
     shared_ = kernel_of<V, T>(n_);
+    work_ = n_ > largest_n ? memory.take<V>(tiled_work(n_)) : nullptr;
     if constexpr (!wide) {
       if (layout.own || layout.dense) {
         own_ = kernel_of<V, V>(n_);
@@ -256,6 +258,10 @@ class Chunks {
   [[nodiscard]] Chunk<V, C> steps_of(Index t, Index count, bool fresh, bool only_predict) noexcept {
     Chunk<V, C> chunk;
     chunk.steps = count;
+    chunk.n = n_;
+    chunk.A_pattern = layout_.A;
+    chunk.H_pattern = layout_.H;
+    chunk.work = work_;
     chunk.predict_first = !fresh;
     chunk.y = (layout_.dense ? white_ : y_) + t * m_;
     chunk.drive = d_ != nullptr ? d_ + t * n_ : nullptr;
@@ -356,6 +362,7 @@ class Chunks {
   // the state
   V* x_;
   V* P_;
+  V* work_;
   Evidence<V> evidence_;
   mask_of<V> failed_;
   double total_[W] = {};

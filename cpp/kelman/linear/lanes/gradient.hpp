@@ -2,37 +2,35 @@
 // Log-likelihood and gradient of one group of series: the filter forward, r and N backward, and the sums on the way.
 #pragma once
 
+#include "kelman/linear/lanes/back_group.hpp"
 #include "kelman/linear/lanes/gradient_sums.hpp"
 
 namespace kelman::linear::lanes {
 
 template <int n, Lanes V>
-class GroupGradient {
+class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
  public:
   using Scalar = scalar_of<V>;
   static constexpr int W = kelman::lanes<V>;
 
-  GroupGradient(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
+  GroupGradient(const FilterProblem<Scalar>& problem, bool mixed, const GradientResult<Scalar>& result)
       : problem_(problem),
         dims_(problem.model.dims),
         m_(dims_.m),
         mixed_(mixed),
-        passage_(problem, mixed, memory),
-        residual_(memory.take<V>(m_)),
-        later_(memory.take<V>(m_ * n)),
-        measured_(dims_, memory),
-        total_(dims_, memory),
-        moved_(dims_, memory) {}
-
-  /// Says which results vary in time, before the first `run`.
-  void prepare(const GradientResult<Scalar>& result) noexcept {
+        passage_(problem, mixed, memory_),
+        residual_(memory_.take<V>(m_)),
+        later_(memory_.take<V>(m_ * n)),
+        measured_(dims_, memory_),
+        total_(dims_, memory_),
+        moved_(dims_, memory_) {
     const auto varies = [](const Field<Scalar>& field) { return field && !field.constant(); };
     each_step_ = mixed_ && (!passage_.coefficients().measures_the_same() || varies(result.H) || varies(result.R) ||
                             varies(result.D) || varies(result.c));
   }
 
   /// Series [first, first + count), at most W of them; writes their log-likelihoods and adds their gradients.
-  void run(Index first, int count, const GradientResult<Scalar>& result, Interrupt& stop) noexcept {
+  void run(Index first, int count, const GradientResult<Scalar>& result, Interrupt& stop) override {
     if (!passage_.forward(first, count, stop)) {
       return;
     }
@@ -94,7 +92,7 @@ class GroupGradient {
     }
   }
 
-  KELMAN_INLINE void measurement(Index k, const State<n, V>& filtered, const Gain<n, V>* gains, const V (&xs)[n],
+  KELMAN_INLINE void measurement(Index k, const State<n, V>& filtered, const Used<n, V>* gains, const V (&xs)[n],
                                  const GradientResult<Scalar>& result) noexcept {
     const Step<V>& step = passage_.coefficients().at(k);
     const bool fed = step.D != nullptr && problem_.data.u;
@@ -105,7 +103,7 @@ class GroupGradient {
     }
     V q[n];
     for (Index j = m_; j-- > 0;) {
-      const Gain<n, V>& gain = gains[j];
+      const Used<n, V>& gain = gains[j];
       const V* const h = step.H + j * n;
       const Residual<V> out = back_.component(h, gain, q);
       V* const dh = measured_.H + j * n;
@@ -140,7 +138,7 @@ class GroupGradient {
   }
 
   /// R_lj of the components l > j that were gone over before, with the vectors g that they left in later_.
-  KELMAN_INLINE void across(Index j, const V* h, const Gain<n, V>& gain, const Residual<V>& out,
+  KELMAN_INLINE void across(Index j, const V* h, const Used<n, V>& gain, const Residual<V>& out,
                             const V (&q)[n]) noexcept {
     for (Index l = j + 1; l < m_; ++l) {
       V* const g = later_ + l * n;
@@ -288,6 +286,7 @@ class GroupGradient {
   Index m_;
   bool mixed_;
   bool each_step_ = false;  // L or what it turns varies in time
+  Workspace memory_;
   Passage<n, V> passage_;
   V* residual_;  // u of each component
   V* later_;     // g of each component

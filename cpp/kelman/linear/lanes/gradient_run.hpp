@@ -8,8 +8,9 @@
 #include <memory>
 #include <vector>
 
-#include "kelman/core/parallel.hpp"
-#include "kelman/linear/lanes/gradient.hpp"
+#include "kelman/core/workspace.hpp"
+#include "kelman/linear/gradient.hpp"
+#include "kelman/linear/lanes/back_group.hpp"
 
 namespace kelman::linear::lanes {
 
@@ -43,28 +44,20 @@ GradientResult<Scalar> like(const GradientResult<Scalar>& result, const Dims& di
   return own;
 }
 
-/// All series of a problem of size n, in packs V; the result is zero on entry.
-template <int n, Lanes V>
-void run_gradient(const FilterProblem<scalar_of<V>>& problem, bool mixed, const GradientResult<scalar_of<V>>& result,
-                  bool summed, int threads, Interrupt& stop) {
-  using Scalar = scalar_of<V>;
-  struct Worker {
-    Worker(const FilterProblem<Scalar>& given, bool with_mix) : group(given, with_mix, memory) {}
-    Workspace memory;
-    GroupGradient<n, V> group;
-  };
-  constexpr Index W = kelman::lanes<V>;
+/// All series of a problem in groups of `width`; the result is zero on entry.
+template <Real Scalar>
+void run_gradient(const FilterProblem<Scalar>& problem, MakeGroup<Scalar, GradientResult<Scalar>> make, Index width,
+                  bool mixed, const GradientResult<Scalar>& result, bool summed, int threads, Interrupt& stop) {
   constexpr Index most_blocks = 64;
   const Dims& dims = problem.model.dims;
-  const Index groups = (problem.count() + W - 1) / W;
+  const Index groups = (problem.count() + width - 1) / width;
   const double work = 4 * work_per_step(problem.model, false) * static_cast<double>(dims.T);
   const int useful = useful_threads(threads, work * static_cast<double>(problem.count()));
   const Index block = summed ? (groups + most_blocks - 1) / most_blocks : Index(1);
   const Index blocks = summed ? (groups + block - 1) / std::max<Index>(block, 1) : groups;
-  std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<std::unique_ptr<BackGroup<GradientResult<Scalar>>>> workers;
   for (Index w = 0; w < worker_count(blocks, 1, useful); ++w) {
-    workers.push_back(std::make_unique<Worker>(problem, mixed));
-    workers.back()->group.prepare(result);
+    workers.push_back(make(problem, mixed, result));
   }
   Workspace memory;
   std::vector<GradientResult<Scalar>> parts;
@@ -73,9 +66,9 @@ void run_gradient(const FilterProblem<scalar_of<V>>& problem, bool mixed, const 
   }
   parallel_chunks(blocks, 1, useful, stop, [&](Index begin, Index end, Index w) {
     for (Index g = begin * block; g < std::min(end * block, groups) && !stop.requested(); ++g) {
-      const auto count = static_cast<int>(std::min(W, problem.count() - g * W));
-      workers[static_cast<std::size_t>(w)]->group.run(g * W, count,
-                                                      summed ? parts[static_cast<std::size_t>(begin)] : result, stop);
+      const auto count = static_cast<int>(std::min(width, problem.count() - g * width));
+      workers[static_cast<std::size_t>(w)]->run(g * width, count,
+                                                summed ? parts[static_cast<std::size_t>(begin)] : result, stop);
     }
   });
   GradientResult<Scalar> total = result;
@@ -87,50 +80,6 @@ void run_gradient(const FilterProblem<scalar_of<V>>& problem, bool mixed, const 
       }
     });
   }
-}
-
-/// What `gradient_supported` asks of R: `mixed` tells whether it is not diagonal somewhere. False if it is not positive
-/// definite, or not diagonal where a row of z is partly missing.
-template <Real Scalar>
-[[nodiscard]] bool regular_noise(const FilterProblem<Scalar>& problem, bool& mixed) {
-  const auto [n, m, p, T, N] = problem.model.dims;
-  const Field<const Scalar>& R = problem.model.R;
-  Workspace memory;
-  auto* const L = memory.take<Scalar>(m * m);
-  auto* const D = memory.take<Scalar>(m);
-  auto* const scratch = memory.take<Scalar>(m * m);
-  mixed = false;
-  for (Index i = 0; i < (R.shared() ? std::min<Index>(N, 1) : N); ++i) {
-    for (Index k = 0; k < (R.constant() ? std::min<Index>(T, 1) : T); ++k) {
-      const Scalar* const matrix = R.at(i, k);
-      bool diagonal = true;
-      for (Index row = 0; row < m; ++row) {
-        for (Index col = 0; col < row; ++col) {
-          diagonal = diagonal && matrix[row * m + col] == Scalar(0);
-        }
-        D[row] = matrix[row * m + row];
-      }
-      if (!diagonal && !linalg::ldl(m, matrix, m, L, m, D, scratch)) {
-        return false;
-      }
-      for (Index row = 0; row < m; ++row) {
-        if (!(D[row] > Scalar(0))) {
-          return false;
-        }
-      }
-      mixed = mixed || !diagonal;
-    }
-  }
-  for (Index i = 0; mixed && i < N; ++i) {
-    for (Index k = 0; k < problem.data.length(i, T); ++k) {
-      const Scalar* const z = problem.data.z.at(i, k);
-      const auto missing = std::count_if(z, z + m, [](Scalar value) { return std::isnan(value); });
-      if (missing != 0 && missing != m) {
-        return false;
-      }
-    }
-  }
-  return true;
 }
 
 }  // namespace kelman::linear::lanes

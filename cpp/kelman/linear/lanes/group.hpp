@@ -30,7 +30,7 @@ class Group {
         chunks_(problem, result, layout, memory),
         x_(memory.take<T>(n_ * W)),
         P_(memory.take<T>(triangle(static_cast<int>(n_)) * W)),
-        work_(memory.take<T>(n_ * (n_ + 2))) {}
+        work_(memory.take<T>(entry_work(n_))) {}
 
   /// Filters the series index[0..count), 1 <= count <= W. Ways that were taken are added to `method`.
   void run(const Index* index, int count, Method& method, Interrupt& stop) {

@@ -7,10 +7,27 @@
 
 namespace kelman::linear::lanes {
 
+/// Which entries of a matrix are not zero in any series at any time: those of row i are column[start[i]] to
+/// column[start[i + 1] - 1]. Null where most entries are.
+struct Pattern {
+  const Index* start = nullptr;
+  const Index* column = nullptr;
+
+  [[nodiscard]] explicit operator bool() const noexcept { return start != nullptr; }
+};
+
+/// Largest n that lanes serve, by tiles beyond largest_n (tiled.hpp): the matrices of a group of larger ones leave the
+/// caches, and one series alone keeps the registers busy.
+inline constexpr Index largest_tiled_n = 64;
+
+/// Packs of scratch that the tiles need.
+[[nodiscard]] constexpr Index tiled_work(Index n) noexcept { return 2 * n * n + 2 * n; }
+
 /// Steps of a group. C: the type of the coefficients.
 template <Lanes V, class C>
 struct Chunk {
   Index steps = 0;
+  Index n = 0;
   Index m = 0;
   bool predict_first = true;  ///< false: the state is that predicted for the first step
   // coefficients of the first step, and how far it is to those of the next
@@ -31,6 +48,9 @@ struct Chunk {
   V* cov = nullptr;       ///< (steps×n×n)
   V* mantissa = nullptr;  ///< (steps): minus twice the log-likelihood of the step is log(mantissa) + rest
   V* rest = nullptr;      ///< (steps)
+  // for sizes that are not unrolled (tiled.hpp)
+  Pattern A_pattern, H_pattern;
+  V* work = nullptr;
 };
 
 /// Minus twice the log-likelihood without the logarithm of the mantissa.
@@ -120,7 +140,8 @@ inline constexpr int largest_wide_n = register_bytes >= 64 ? 5 : largest_n;
 template <Lanes V>
 inline constexpr int largest_n_of = (kelman::lanes<V> > register_lanes<scalar_of<V>>) ? largest_wide_n : largest_n;
 
-/// The kernel for size n, 1 <= n <= largest_n_of<V>; instantiated in the library.
+/// The kernel for size n, 1 <= n <= largest_n_of<V>, or largest_tiled_n for packs of one register; instantiated in the
+/// library.
 template <Lanes V, class C>
 [[nodiscard]] Kernel<V, C> kernel_of(Index n) noexcept;
 

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "kelman/linear/lanes/kernel.hpp"
+#include "kelman/linear/lanes/tiled.hpp"
 
 namespace kelman::linear::lanes {
 
@@ -16,6 +16,11 @@ template <Lanes V, class C, int... I>
 
 template <Lanes V, class C>
 Kernel<V, C> kernel_of(Index n) noexcept {
+  if constexpr (kelman::lanes<V> == register_lanes<scalar_of<V>>) {
+    if (n > largest_n) {
+      return &take_tiled<V, C>;
+    }
+  }
   return kernel_among<V, C>(n, std::make_integer_sequence<int, largest_n_of<V>>{});
 }
 

@@ -13,8 +13,8 @@
 
 #include "kelman/core/status.hpp"
 #include "kelman/linear/forms/univariate.hpp"
+#include "kelman/linear/lanes/backward.hpp"
 #include "kelman/linear/lanes/coefficients.hpp"
-#include "kelman/linear/lanes/recursion.hpp"
 #include "kelman/linear/mean.hpp"
 
 namespace kelman::linear::lanes {
@@ -24,6 +24,7 @@ template <Lanes V>
 struct Members {
   Index series[kelman::lanes<V>];  ///< a series for every lane: the last group is filled up with copies
   int count = 0;                   ///< lanes that are written
+  Index length[kelman::lanes<V>];
   Outcome outcome[kelman::lanes<V>];
 };
 
@@ -42,7 +43,7 @@ class Passage {
         start_form_(problem.model, Index(0), problem.diffuse_constant, memory),
         start_means_(problem.model, memory),
         states_(memory.take<State<n, V>>(segment_)),
-        gains_(memory.take<Gain<n, V>>(segment_ * m_)),
+        gains_(memory.take<Used<n, V>>(segment_ * m_)),
         checkpoints_(memory.take<State<n, V>>((dims_.T + segment_ - 1) / segment_)),
         y_(memory.take<V>(m_)),
         u_(memory.take<V>(dims_.p)),
@@ -59,7 +60,7 @@ class Passage {
       checkpoints_[begin / segment_] = state_;
       const Index end = std::min(begin + segment_, longest_);
       for (Index k = begin; k < end; ++k) {
-        advance(k, begin);
+        advance(k, end == longest_ ? k - begin : Index(0));
         report(k);
       }
     }
@@ -77,7 +78,7 @@ class Passage {
       if (end < longest_) {
         state_ = checkpoints_[begin_ / segment_];
         for (Index k = begin_; k < end; ++k) {
-          advance(k, begin_);
+          advance(k, k - begin_);
         }
       }
       for (Index k = end; k-- > begin_;) {
@@ -90,7 +91,7 @@ class Passage {
   [[nodiscard]] Index longest() const noexcept { return longest_; }
   [[nodiscard]] Coefficients<V>& coefficients() noexcept { return coefficients_; }
   [[nodiscard]] const State<n, V>& state(Index k) const noexcept { return states_[k - begin_]; }
-  [[nodiscard]] const Gain<n, V>* gains(Index k) const noexcept { return gains_ + (k - begin_) * m_; }
+  [[nodiscard]] const Used<n, V>* gains(Index k) const noexcept { return gains_ + (k - begin_) * m_; }
 
   /// Log-likelihood, status and time of failure of the group's series, into fields of one entry per series.
   template <class Result>
@@ -121,7 +122,7 @@ class Passage {
  private:
   [[nodiscard]] static Index segment_length(const Dims& dims) noexcept {
     constexpr Index cache = Index(900) << 10;
-    const Index step = static_cast<Index>(sizeof(State<n, V>)) + dims.m * static_cast<Index>(sizeof(Gain<n, V>));
+    const Index step = static_cast<Index>(sizeof(State<n, V>)) + dims.m * static_cast<Index>(sizeof(Used<n, V>));
     const Index fits = std::max<Index>(cache / step, 16);
     return std::max<Index>(std::min(fits, dims.T), 1);
   }
@@ -135,6 +136,7 @@ class Passage {
       const Index i = problem_.series(first + std::min(l, count - 1));
       members_.series[l] = i;
       members_.outcome[l] = Outcome{};
+      members_.length[l] = problem_.data.length(i, dims_.T);
       const Index length = problem_.data.length(i, dims_.T);
       longest_ = std::max(longest_, length);
       shortest_ = std::min(shortest_, length);
@@ -223,18 +225,25 @@ class Passage {
     }
   }
 
-  /// Predicts to and updates with step k; keeps what the way back needs in slot k - begin.
-  KELMAN_INLINE void advance(Index k, Index begin) noexcept {
+  /// Predicts to and updates with step k; keeps what the way back needs in a slot.
+  [[gnu::noinline]] void advance(Index k, Index slot) noexcept {
     const Step<V>& step = coefficients_.at(k);
     if (k > 0) {
       predict(k, step);
     }
     observe(k, step);
-    Gain<n, V>* const gains = gains_ + (k - begin) * m_;
+    Used<n, V>* const gains = gains_ + slot * m_;
     for (Index j = 0; j < m_; ++j) {
-      gains[j] = update<n>(step.H + j * n, step.r[j], y_[j], state_, evidence_, failed_);
+      const Gain<n, V> gain = update<n>(step.H + j * n, step.r[j], y_[j], state_, evidence_, failed_);
+      KELMAN_UNROLL
+      for (int i = 0; i < n; ++i) {
+        gains[j].K[i] = gain.K[i];
+      }
+      gains[j].f = gain.f;
+      gains[j].inverse = gain.inverse;
+      gains[j].v = gain.v;
     }
-    states_[k - begin] = state_;
+    states_[slot] = state_;
   }
 
   /// Notes the step at which a lane first failed.
@@ -267,7 +276,7 @@ class Passage {
   Univariate<Scalar> start_form_;
   Means<Scalar> start_means_;
   State<n, V>* states_;       // filtered, of one segment
-  Gain<n, V>* gains_;         // of one segment (segment×m)
+  Used<n, V>* gains_;         // of one segment (segment×m)
   State<n, V>* checkpoints_;  // before each segment
   V* y_;
   V* u_;

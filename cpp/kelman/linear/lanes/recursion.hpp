@@ -65,14 +65,17 @@ struct Evidence {
   V exponent = V(scalar_of<V>(0));
   V count = V(scalar_of<V>(0));  ///< observed components
 
-  /// Takes one component.
+  /// Takes one component: f > 0, and v, 1/f; where it is missing f = 1, v = 0.
+  KELMAN_INLINE void add(const V& f, const V& v, const V& inverse, const mask_of<V>& observed) noexcept {
+    using T = scalar_of<V>;
+    quadratic = fused(v * inverse, v, quadratic);
+    mantissa = mantissa * f;
+    exponent += split_exponent(mantissa);
+    count += select(observed, V(T(1)), V(T(0)));
+  }
   template <int n>
   KELMAN_INLINE void add(const Gain<n, V>& gain) noexcept {
-    using T = scalar_of<V>;
-    quadratic = fused(gain.v * gain.inverse, gain.v, quadratic);
-    mantissa = mantissa * gain.f;
-    exponent += split_exponent(mantissa);
-    count += select(gain.observed, V(T(1)), V(T(0)));
+    add(gain.f, gain.v, gain.inverse, gain.observed);
   }
 };
 

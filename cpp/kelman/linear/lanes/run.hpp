@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "kelman/linear/lanes/group.hpp"
+#include "kelman/linear/lanes/pattern.hpp"
 
 namespace kelman::linear::lanes {
 
@@ -57,6 +58,13 @@ template <Real T>
   });
 }
 
+/// Whether lanes pay for N series of more than largest_n states. A group costs the same with one series as with all,
+/// and one series alone uses registers the better the more states it has.
+template <Real T>
+[[nodiscard]] constexpr bool lanes_pay(Index n, Index N) noexcept {
+  return n <= largest_tiled_n && N * (n + 24) >= register_lanes<T> * n;
+}
+
 /// Whether the lanes serve a problem: noise of its own in every component, none of it correlated with that of the
 /// state.
 template <Real T>
@@ -64,7 +72,8 @@ template <Real T>
   const Dims& dims = problem.model.dims;
   const auto zero = [&](const T* C) { return std::all_of(C, C + dims.n * dims.n, [](T c) { return c == T(0); }); };
   const Start<T>& start = problem.start;
-  return !problem.model.joint() && dims.n >= 1 && dims.n <= largest_n && dims.m >= 1 && dims.T >= 1 &&
+  const bool fits = dims.n <= largest_n || lanes_pay<T>(dims.n, dims.N);
+  return !problem.model.joint() && dims.n >= 1 && fits && dims.m >= 1 && dims.T >= 1 &&
          (!start.noise_cross || every(start.noise_cross, dims.N, Index(1), zero)) && noisy(problem.model);
 }
 
@@ -87,6 +96,10 @@ template <Real T>
     layout.noise = noise;
     layout.mix = L;
   }
+  if (n > largest_n) {
+    layout.A = pattern_of(model.A, N, steps, n, n, memory);
+    layout.H = layout.dense ? Pattern{} : pattern_of(model.H, N, steps, m, n, memory);
+  }
   // values that a chunk holds per step and lane
   Index held = m + (model.b || model.B ? n + p : 0) + (layout.dense ? m * n + 2 * m : 0);
   held += layout.own && !model.A.constant() ? n * n : 0;
@@ -94,9 +107,12 @@ template <Real T>
   Index kept = result.mean && !result.mean.constant() ? n : 0;
   kept += result.cov && !result.cov.constant() ? n * n + 2 : 0;
   kept += result.predicted_mean ? n + n * n + m + m * m : 0;
-  constexpr Index cache = 24 * 1024;
+  const Index cache = n > largest_n ? 256 * 1024 : 24 * 1024;
   const Index bytes = (held + kept) * width * static_cast<Index>(sizeof(T));
-  layout.steps = 32 * bytes <= cache ? 32 : (16 * bytes <= cache ? 16 : 8);
+  layout.steps = settling;
+  while (layout.steps > (n > largest_n ? 1 : 8) && layout.steps * bytes > cache) {
+    layout.steps /= 2;
+  }
   constexpr double caches = 32e6;
   layout.past_caches = static_cast<double>(kept * N * steps) * sizeof(T) > caches;
   return layout;

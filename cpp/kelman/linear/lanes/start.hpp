@@ -17,8 +17,11 @@ struct Entry {
   double loglik = 0;       ///< of the steps before
   Scalar* x = nullptr;     ///< predicted mean (n)
   Scalar* P = nullptr;     ///< predicted covariance, triangle
-  Scalar* work = nullptr;  ///< (n + n×n)
+  Scalar* work = nullptr;  ///< (n + n×n), and for the tiles n + 2 n×n more
 };
+
+/// Numbers of scratch that an entry needs, with n for its drive.
+[[nodiscard]] constexpr Index entry_work(Index n) noexcept { return n * (n + 2) + (n > largest_n ? 2 * n * n : 0); }
 
 /// x <- A x + d (null: zero),  P <- A P A' + Q (null: zero), as predict_mean and predict_covariance do.
 template <Real Scalar>
@@ -49,6 +52,28 @@ void predict_entry(Index n, const Scalar* A, const Scalar* Q, const Scalar* d, c
       }
       entry.P[at(i, j)] = total;
     }
+  }
+}
+
+/// The same for states beyond those that are unrolled, by products of whole matrices.
+template <Real Scalar>
+void predict_large_entry(Index n, const Scalar* A, const Scalar* Q, const Scalar* d,
+                         const Entry<Scalar>& entry) noexcept {
+  Scalar* const G = entry.work + n;
+  Scalar* const P = entry.work + n * (n + 2);
+  Scalar* const turned = P + n * n;
+  linalg::matvec(n, n, A, n, entry.x, entry.work);
+  for (Index i = 0; i < n; ++i) {
+    entry.x[i] = d != nullptr ? entry.work[i] + d[i] : entry.work[i];
+    std::copy_n(entry.P + i * (i + 1) / 2, i + 1, P + i * n);
+  }
+  linalg::mirror(n, P, n);
+  linalg::transpose(n, n, A, n, turned, n);
+  linalg::multiply(n, n, n, P, n, turned, n, G, n);
+  const linalg::Into into = Q != nullptr ? linalg::Into::add : linalg::Into::set;
+  linalg::multiply_symmetric<Scalar>(n, n, {A, n, 1}, G, n, {into, P, n, Q, n});
+  for (Index i = 0; i < n; ++i) {
+    std::copy_n(P + i * n, i + 1, entry.P + i * (i + 1) / 2);
   }
 }
 
@@ -101,7 +126,8 @@ template <Real Scalar>
     const Scalar* const w = k == 0 && start.noise_mean ? start.noise_mean.at(i) : nullptr;
     const Scalar* const first = start.noise_cov ? start.noise_cov.at(i) : nullptr;
     drive_entry(problem, i, k, w, drive);
-    predict_entry(n, model.A.at(i, k), k > 0 ? model.Q.at(i, k - 1) : first, drive, entry);
+    const auto predict = n > largest_n ? predict_large_entry<Scalar> : predict_entry<Scalar>;
+    predict(n, model.A.at(i, k), k > 0 ? model.Q.at(i, k - 1) : first, drive, entry);
   }
   return true;
 }

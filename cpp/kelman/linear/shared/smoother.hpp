@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kelman/linear/history.hpp"
+#include "kelman/linear/record.hpp"
 #include "kelman/linear/shared/group.hpp"
 #include "kelman/linear/shared/retreat.hpp"
 
@@ -30,7 +31,7 @@ template <class V>
 class GroupSmoother {
  public:
   using Scalar = scalar_of<V>;
-  using Lane = Members<lanes<V>>;
+  using Lane = Members<kelman::lanes<V>>;
 
   /// `problem`: the one whose first transition is still to be made, unlike that of `steps`.
   GroupSmoother(const FilterProblem<Scalar>& problem, const Steps<Scalar>& steps, const History<Scalar>& history,
@@ -104,7 +105,7 @@ class GroupSmoother {
       std::fill(x_ + n_, x_ + s_, V(Scalar(0)));
       return;
     }
-    for (int l = 0; l < lanes<V>; ++l) {
+    for (int l = 0; l < kelman::lanes<V>; ++l) {
       const Index i = members.of[l];
       MeanState<Scalar> state;
       state.x = row_;
@@ -176,8 +177,8 @@ class GroupSmoother {
   [[nodiscard]] bool ordinary(Index k) const noexcept { return k >= history_.diffuse.count() && kernel_of(k) < 0; }
 
   void put(const Lane& members, Index first, Index count) noexcept {
-    Scalar* rows[lanes<V>];
-    for (int l = 0; l < lanes<V>; ++l) {
+    Scalar* rows[kelman::lanes<V>];
+    for (int l = 0; l < kelman::lanes<V>; ++l) {
       rows[l] = mean_field_.at(members.of[l], first);
     }
     write_columns(mean_, count * n_, rows, mean_field_.series, past_caches_);
@@ -248,8 +249,8 @@ template <class V>
     constant += static_cast<double>(history.tape.at(k).head->constant);
   }
   const std::vector<Index> kernels = kernel_places(history.kernels, length);
-  const Index groups = (dims.N + lanes<V> - 1) / lanes<V>;
-  const double work = 3 * work_per_step(problem.model, true) / 8 * static_cast<double>(lanes<V> * length);
+  const Index groups = (dims.N + kelman::lanes<V> - 1) / kelman::lanes<V>;
+  const double work = 3 * work_per_step(problem.model, true) / 8 * static_cast<double>(kelman::lanes<V> * length);
   const int useful = useful_threads(threads, work * static_cast<double>(groups));
   const auto grain = static_cast<Index>(std::clamp(1e5 / work, 1.0, 64.0));
   std::vector<std::unique_ptr<Worker>> workers;
@@ -259,7 +260,7 @@ template <class V>
   std::vector<unsigned char> unsound(static_cast<std::size_t>(dims.N), 0);
   parallel_chunks(groups, grain, useful, stop, [&](Index begin, Index end, Index w) {
     for (Index g = begin; g < end && !stop.check(); ++g) {
-      const Members<lanes<V>> members(nullptr, g * lanes<V>, dims.N);
+      const Members<kelman::lanes<V>> members(nullptr, g * kelman::lanes<V>, dims.N);
       V quadratic(Scalar(0));
       const V bad = workers[static_cast<std::size_t>(w)]->group.run(members, length, quadratic);
       for (int l = 0; l < members.count; ++l) {

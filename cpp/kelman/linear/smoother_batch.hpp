@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The smoother of a batch: one series at a time, or covariances once and the means of all.
+#pragma once
+
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "kelman/linear/shared/smoother.hpp"
+#include "kelman/linear/smoother.hpp"
+
+namespace kelman::linear {
+
+/// Smooths one series at a time; one object per thread.
+template <Form F>
+class SeriesSmoother {
+ public:
+  using Scalar = typename F::scalar;
+
+  SeriesSmoother(const FilterProblem<Scalar>& problem, const SmootherResult<Scalar>& result)
+      : problem_(problem),
+        history_(problem, memory_),
+        covariances_(problem, result, memory_),
+        means_(problem, result, memory_) {}
+
+  void run(Index i, Interrupt& stop) {
+    const Index length = problem_.data.length(i, problem_.model.dims.T);
+    const Outcome trouble = covariances_.forward(i, length, history_, stop);
+    if (trouble.usable()) {
+      covariances_.backward(i, length, history_, stop);
+    }
+    const Outcome outcome = means_.run(i, length, history_, trouble, stop);
+    covariances_.blank_rest(i, outcome.usable() ? length : 0);
+  }
+
+ private:
+  FilterProblem<Scalar> problem_;
+  Workspace memory_;
+  History<Scalar> history_;
+  CovarianceSmoother<F> covariances_;
+  MeanSmoother<Scalar> means_;
+};
+
+/// Smooths all series of a problem whose covariances differ.
+template <Form F>
+void smooth_each(const FilterProblem<typename F::scalar>& problem, const SmootherResult<typename F::scalar>& result,
+                 int threads, Interrupt& stop) {
+  const Dims& dims = problem.model.dims;
+  const double step = 3 * work_per_step(problem.model, false);
+  const int useful = useful_threads(threads, step * static_cast<double>(dims.N) * static_cast<double>(dims.T));
+  const Index grain = chunk_of(dims, step);
+  std::vector<std::unique_ptr<SeriesSmoother<F>>> workers;
+  for (Index w = 0; w < worker_count(dims.N, grain, useful); ++w) {
+    workers.push_back(std::make_unique<SeriesSmoother<F>>(problem, result));
+  }
+  parallel_chunks(dims.N, grain, useful, stop, [&](Index begin, Index end, Index w) {
+    for (Index i = begin; i < end && !stop.requested(); ++i) {
+      workers[static_cast<std::size_t>(w)]->run(i, stop);
+    }
+  });
+}
+
+/// Smooths all series of a problem whose covariances are the same.
+template <Form F>
+void smooth_shared(const FilterProblem<typename F::scalar>& problem, const SmootherResult<typename F::scalar>& result,
+                   int threads, Interrupt& stop) {
+  using Scalar = typename F::scalar;
+  const Dims& dims = problem.model.dims;
+  const Index length = problem.data.length(0, dims.T);
+  Workspace memory;
+  History<Scalar> history(problem, memory);
+  CovarianceSmoother<F> covariances(problem, result, memory);
+  const Outcome trouble = covariances.forward(0, length, history, stop);
+  if (trouble.usable() && !stop.requested()) {
+    covariances.backward(0, length, history, stop);
+  }
+  covariances.blank_rest(0, trouble.usable() ? length : 0);
+
+  // means side by side; one by one where components without noise are compared, and where a mean overflowed
+  std::vector<Index> left(static_cast<std::size_t>(dims.N));
+  std::iota(left.begin(), left.end(), Index(0));
+  if (trouble.usable() && length > 0 && !stop.requested() && !shared::some_exact(history.tape, length)) {
+    left = shared::smooth_means<shared::Narrow<Scalar>>(problem, result, history, threads, stop);
+  }
+  const auto count = static_cast<Index>(left.size());
+  const double step = 3 * work_per_step(problem.model, true);
+  const int useful = useful_threads(threads, step * static_cast<double>(count * dims.T));
+  const Index grain = chunk_of(dims, step);
+  std::vector<std::unique_ptr<Workspace>> own;
+  std::vector<MeanSmoother<Scalar>> means;
+  for (Index w = 0; count > 0 && w < worker_count(count, grain, useful); ++w) {
+    means.emplace_back(problem, result, *own.emplace_back(std::make_unique<Workspace>()));
+  }
+  parallel_chunks(count, grain, useful, stop, [&](Index begin, Index end, Index worker) {
+    for (Index at = begin; at < end && !stop.requested(); ++at) {
+      const Index i = left[static_cast<std::size_t>(at)];
+      static_cast<void>(means[static_cast<std::size_t>(worker)].run(i, length, history, trouble, stop));
+    }
+  });
+}
+
+}  // namespace kelman::linear
