@@ -49,8 +49,8 @@ class StepperOf final : public OnlineHandle {
     dims_.T = varies(whole.model) ? dims_.T : 0;
     work_ = linear::work_per_step(whole.model, false);
     lag_ = whole.model.input_lag;
-    online_ = std::make_unique<linear::Online<linear::Univariate<Scalar>>>(whole.model, whole.start,
-                                                                           whole.diffuse_constant, shared);
+    online_ = std::make_unique<linear::Online<linear::Univariate<Scalar>>>(
+        whole.model, whole.start, whole.diffuse_constant, shared, linear::takes_one_steps(whole));
     if (lag_ && dims_.p > 0) {
       before_.resize(static_cast<std::size_t>(dims_.N * dims_.p));
       has_before_ = static_cast<bool>(whole.data.u_before);

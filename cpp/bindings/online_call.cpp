@@ -183,40 +183,19 @@ void release(PyObject* self) {
   Py_DECREF(type);
 }
 
-/// _attach(handle, batched): from now on calls go to this LinearStepper, or to Python if it is None.
-PyObject* attach(PyObject* self, PyObject* args) {
-  PyObject* handle = nullptr;
-  int batched = 0;
-  if (PyArg_ParseTuple(args, "Op:_attach", &handle, &batched) == 0) {
-    return nullptr;
-  }
-  OnlineHandle* core = nullptr;
-  if (handle != Py_None) {
-    try {
-      core = &py::cast<OnlineHandle&>(py::handle(handle));
-    } catch (const py::cast_error&) {
-      PyErr_SetString(PyExc_TypeError, "handle: expected a LinearStepper or None");
-      return nullptr;
-    }
-  }
+/// From now on calls of `self` go to this LinearStepper, or to Python if it is None.
+void attach(PyObject* self, const py::object& handle, bool batched) {
   CallObject& me = call_of(self);
+  me.core = handle.is_none() ? nullptr : &py::cast<OnlineHandle&>(handle);
+  me.axes = batched ? 2 : 1;
   PyObject* const before = me.owner;
-  me.core = core;
-  me.axes = batched != 0 ? 2 : 1;
-  me.owner = core == nullptr ? nullptr : Py_NewRef(handle);
+  me.owner = handle.is_none() ? nullptr : Py_NewRef(handle.ptr());
   Py_XDECREF(before);
-  Py_RETURN_NONE;
 }
-
-PyMethodDef methods[] = {
-    {"_attach", attach, METH_VARARGS, "_attach(handle, batched): let calls go to this LinearStepper; None: to Python."},
-    {nullptr, nullptr, 0, nullptr},
-};
 
 PyType_Slot slots[] = {
     {Py_tp_doc, const_cast<char*>("Room for the handle of a `kelman.Stepper`, and the short way to it.")},
     {Py_tp_dealloc, reinterpret_cast<void*>(&release)},
-    {Py_tp_methods, methods},
     {0, nullptr},
 };
 
@@ -242,6 +221,19 @@ void register_online_call(py::module_& m) {
       },
       py::arg("subclass"),
       "Let calls of the instances of a subclass of StepperBase try the attached handle before their `__call__`.");
+  m.def(
+      "attach",
+      [base](const py::object& stepper, const py::object& handle, bool batched) {
+        if (PyObject_TypeCheck(stepper.ptr(), reinterpret_cast<PyTypeObject*>(base.ptr())) == 0) {
+          throw py::type_error("stepper: expected a StepperBase");
+        }
+        if (!handle.is_none() && !py::isinstance<OnlineHandle>(handle)) {
+          throw py::type_error("handle: expected a LinearStepper or None");
+        }
+        attach(stepper.ptr(), handle, batched);
+      },
+      py::arg("stepper"), py::arg("handle"), py::arg("batched"),
+      "Let the calls of a stepper try this LinearStepper (None: only Python); `batched`: z has a series axis.");
 }
 
 }  // namespace kelman::bindings

@@ -2,7 +2,62 @@
 // The online filter for double and float.
 #include "kelman/linear/online.hpp"
 
+#include <utility>
+
+#include "kelman/linear/lanes/run.hpp"
+
 namespace kelman::linear {
+
+namespace {
+
+template <int n, Real T>
+T one_step(const StepInput<T>& input, T* x, T* P, bool& good) {
+  lanes::State<n, T> state;
+  std::copy_n(x, n, state.x);
+  std::copy_n(P, lanes::triangle(n), state.P);
+  if (input.A != nullptr) {
+    lanes::predict_mean<n>(input.A, state.x);
+    for (int l = 0; l < n && input.d != nullptr; ++l) {
+      state.x[l] += input.d[l];
+    }
+    lanes::predict_covariance<n>(input.A, input.Q, state.P);
+  }
+  lanes::Evidence<T> evidence;
+  bool failed = false;
+  for (Index e = 0; e < input.count; ++e) {
+    lanes::update<n>(input.rows + e * n, input.noise[e], input.y[e], state, evidence, failed);
+  }
+  std::copy_n(state.x, n, x);
+  std::copy_n(state.P, lanes::triangle(n), P);
+  good = good && !failed;
+  return input.count == 0 ? T(0) : static_cast<T>(-0.5 * lanes::deviance(evidence, 0));
+}
+
+template <Real T, int... I>
+OneStep<T> among(Index n, std::integer_sequence<int, I...>) noexcept {
+  constexpr OneStep<T> table[] = {&one_step<I + 1, T>...};
+  return n >= 1 && n <= lanes::largest_n ? table[n - 1] : nullptr;
+}
+
+}  // namespace
+
+template <Real T>
+OneStep<T> one_step_of(Index n) noexcept {
+  return among<T>(n, std::make_integer_sequence<int, lanes::largest_n>{});
+}
+
+template <Real T>
+bool takes_one_steps(const FilterProblem<T>& problem) {
+  const Model<T>& model = problem.model;
+  return model.dims.n <= lanes::largest_n && model.A.constant() && model.H.constant() && model.Q.constant() &&
+         model.R.constant() && model.B.constant() && model.D.constant() && model.b.constant() && model.c.constant() &&
+         lanes::serves(problem);
+}
+
+template OneStep<double> one_step_of(Index) noexcept;
+template OneStep<float> one_step_of(Index) noexcept;
+template bool takes_one_steps(const FilterProblem<double>&);
+template bool takes_one_steps(const FilterProblem<float>&);
 
 template class Online<Univariate<double>>;
 template class Online<Univariate<float>>;

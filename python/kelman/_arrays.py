@@ -119,14 +119,19 @@ def describe(value: Any) -> str:
 
 def common_dtype(*dtypes: Dtype | None) -> Dtype:
     """Return float64 if any of the dtypes is, else float32 (float64 if there is none)."""
+    if FLOAT64 in dtypes:
+        return FLOAT64
     given = [dtype for dtype in dtypes if dtype is not None]
     return FLOAT32 if given and all(dtype == FLOAT32 for dtype in given) else FLOAT64
 
 
 def well_laid_out(array: Array, inner: int) -> bool:
     """Whether the last `inner` axes are C-contiguous and the leading ones have strides that a kernel can walk."""
-    if not array.flags.aligned:
+    flags = array.flags
+    if not flags.aligned:
         return False
+    if flags.c_contiguous:
+        return True
     expected = array.itemsize
     for axis in range(array.ndim - 1, array.ndim - 1 - inner, -1):
         if array.shape[axis] > 1 and array.strides[axis] != expected:

@@ -7,6 +7,7 @@ This is the only road upward: nothing here is imported before it is asked for. A
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from .config import backend_name
@@ -36,6 +37,9 @@ def backend(subject: str, name: str | None = None) -> Any:
     """Return the module that computes `subject` ("linear" or "rnn") in the backend `name` (None: the default one)."""
     chosen = backend_name(name)
     module = _BACKENDS[chosen][subject]
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        return loaded
     if chosen == "torch":
         try:
             import torch as _  # noqa: F401

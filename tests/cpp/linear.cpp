@@ -321,7 +321,7 @@ TEST_CASE("nothing is allocated in a time loop") {
       linear::History<double> history(c.problem, memory);
       linear::CovarianceSmoother<Form> covariances(c.problem, c.smoothed, memory);
       linear::MeanSmoother<double> means(c.problem, c.smoothed, memory);
-      linear::Online<Form> online(c.problem.model, c.problem.start, linear::DiffuseConstant::kfas, false);
+      linear::Online<Form> online(c.problem.model, c.problem.start, linear::DiffuseConstant::kfas, false, false);
       const long before = allocations.load();
       filter.run(0, 1, stop);
       const auto trouble = covariances.forward(0, 20, history, stop);

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import kelman
+from kelman import _core
 from kelman.errors import KelmanError
 from tests.linear.cases import data, inputs, model
 from tests.strategies import build, random_kind
@@ -162,10 +163,10 @@ def test_a_copy_goes_on_to_the_bit(seed: int) -> None:
             assert repr(each) == repr(step)
 
 
-def test_a_stepper_in_use_says_so() -> None:
-    """A step inside a step, as another thread would take it, is refused (here: by the handle that both would use)."""
+def test_what_is_attached_is_a_handle() -> None:
+    """The core checks what it is given to call."""
     step = kelman.Stepper(model())
-    step([0.0, 0.0])
-    assert step._handle.steps == 1
-    with pytest.raises(TypeError, match="expected a LinearStepper or None"):
-        step._attach(3, False)
+    with pytest.raises(TypeError, match="handle: expected a LinearStepper or None"):
+        _core.native().attach(step, 3, False)
+    with pytest.raises(TypeError, match="stepper: expected a StepperBase"):
+        _core.native().attach(3, None, False)

@@ -26,9 +26,12 @@ Method run_plan(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>
     return Way::shared;
   }
   if (!problem.careful && !problem.shared && lanes::serves(problem)) {
-    const Dims& dims = problem.model.dims;
-    return dims.n <= lanes::largest_n && single::few<Scalar>(dims) ? single::run(problem, result, threads, stop)
-                                                                   : lanes::run(problem, result, threads, stop);
+    if constexpr (std::is_same_v<Scalar, double>) {
+      if (single::few(problem.model.dims)) {
+        return single::run(problem, result, threads, stop);
+      }
+    }
+    return lanes::run(problem, result, threads, stop);
   }
   run_filter<Univariate<Scalar>>(problem, result, threads, stop);
   return problem.shared ? Way::shared : Way::univariate;

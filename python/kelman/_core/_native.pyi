@@ -11,6 +11,7 @@ __all__: list[str] = [
     "StepperBase",
     "accelerate",
     "activations",
+    "attach",
     "elman_forward",
     "elman_gauss_newton",
     "elman_loss_and_grad",
@@ -54,15 +55,15 @@ class StepperBase:
     """
     Room for the handle of a `kelman.Stepper`, and the short way to it.
     """
-    @staticmethod
-    def _attach(*args, **kwargs):
-        """
-        _attach(handle, batched): let calls go to this LinearStepper; None: to Python.
-        """
 
 def accelerate(subclass: type) -> None:
     """
     Let calls of the instances of a subclass of StepperBase try the attached handle before their `__call__`.
+    """
+
+def attach(stepper: typing.Any, handle: typing.Any, batched: bool) -> None:
+    """
+    Let the calls of a stepper try this LinearStepper (None: only Python); `batched`: z has a series axis.
     """
 
 def elman_forward(

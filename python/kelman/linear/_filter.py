@@ -12,7 +12,7 @@ from .. import _registry
 from .._arrays import as_flag, one_of
 from ..config import thread_count
 from ..errors import KelmanError, ModelWarning
-from ._filter_result import STORES, FilterResult
+from ._filter_result import KEPT_BY, STORES, FilterResult
 from ._outcome import blank_failures, settle
 from ._problem import Posed, pose, refuse_infinity, require_model
 from ._result import pad_with_nan
@@ -28,6 +28,8 @@ FORMS: tuple[str, ...] = ("auto", "covariance", "univariate")
 
 _SUSPICIOUS = 10
 """Fewer steps than these may all be missing without a warning."""
+
+_RESULTS = ("loglik", "status", "failed_at", *KEPT_BY)
 
 ON_ERROR: tuple[str, ...] = ("raise", "warn", "nan")
 
@@ -131,14 +133,21 @@ def filter(
 def finish(posed: Posed, raw: dict[str, Any], store: str, on_error: str, *, stacklevel: int = 5) -> FilterResult:
     """Make the result of what a backend gave, and speak of what went wrong."""
     loglik, status, failed_at = raw["loglik"], raw["status"], raw["failed_at"]
-    if status.any() or not np.isfinite(loglik).all() or not np.isfinite(raw["state_mean"]).all():
+    troubled = np.count_nonzero(status) > 0
+    if troubled or not (_all_finite(loglik) and _all_finite(raw["state_mean"])):
         refuse_infinity(posed)
-    elif posed.T >= _SUSPICIOUS and not posed.resumed and not loglik.any() and np.isnan(posed.problem.z).all():
+    elif (
+        posed.T >= _SUSPICIOUS
+        and not posed.resumed
+        and not np.count_nonzero(loglik)
+        and np.isnan(posed.problem.z).all()
+    ):
         warnings.warn("z: every value is missing (nan)", ModelWarning, stacklevel=stacklevel - 1)
-    arrays = {name: array for name, array in raw.items() if not name.startswith("state_") and name != "method"}
-    timed = FilterResult._timed_of(store)
-    arrays = pad_with_nan(arrays, timed, posed.lengths if posed.problem.lengths is not None else None)
-    arrays = blank_failures(arrays, timed, status, failed_at)
+    arrays = {name: raw[name] for name in _RESULTS if name in raw}
+    if troubled or posed.problem.lengths is not None:
+        timed = FilterResult._timed_of(store)
+        arrays = pad_with_nan(arrays, timed, posed.lengths if posed.problem.lengths is not None else None)
+        arrays = blank_failures(arrays, timed, status, failed_at)
     result = FilterResult(
         arrays,
         posed.batched,
@@ -147,8 +156,13 @@ def finish(posed: Posed, raw: dict[str, Any], store: str, on_error: str, *, stac
         str(raw.get("method", "reference")),
         state_from_raw(raw, posed.last_u(), posed.model, posed.batched),
     )
-    settle(status, failed_at, on_error, lambda: result, stacklevel=stacklevel)
+    if troubled:
+        settle(status, failed_at, on_error, lambda: result, stacklevel=stacklevel)
     return result
+
+
+def _all_finite(array: Array) -> bool:
+    return np.count_nonzero(np.isfinite(array)) == array.size
 
 
 def _reusable(out: FilterResult, posed: Posed, store: str) -> dict[str, Array]:

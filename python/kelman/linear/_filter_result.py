@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STORES: tuple[str, ...] = ("loglik", "last", "means", "filtered", "all")
 
-_KEPT_BY: dict[str, tuple[str, ...]] = {
+KEPT_BY: dict[str, tuple[str, ...]] = {
     "mean": ("last", "means", "filtered", "all"),
     "cov": ("last", "filtered", "all"),
     "loglik_obs": ("filtered", "all"),
@@ -70,7 +70,7 @@ class FilterResult(Kept):
 
     @staticmethod
     def _timed_of(store: str) -> frozenset[str]:
-        names = set(_KEPT_BY)
+        names = set(KEPT_BY)
         return frozenset(names - {"mean", "cov"} if store == "last" else names)
 
     @property
@@ -78,7 +78,7 @@ class FilterResult(Kept):
         return self._timed_of(self.store)
 
     def _why_missing(self, name: str) -> str:
-        keepers = ", ".join(map(repr, _KEPT_BY[name]))
+        keepers = ", ".join(map(repr, KEPT_BY[name]))
         return f"{name}: not kept by store={self.store!r}; kept by {keepers}"
 
     @property
@@ -150,7 +150,7 @@ class FilterResult(Kept):
             Number and length of the series, log-likelihood, what is kept, what failed.
         """
         count = self._count()
-        kept = [name for name in _KEPT_BY if name in self._arrays]
+        kept = [name for name in KEPT_BY if name in self._arrays]
         lines = [f"filter of {count} series" if self._batched else "filter of one series"]
         if self.lengths is not None:
             lines.append(f"  lengths      {self.lengths.min()} to {self.lengths.max()}")
@@ -163,5 +163,5 @@ class FilterResult(Kept):
 
     def __repr__(self) -> str:
         shapes = {name: array.shape if self._batched else array.shape[1:] for name, array in self._arrays.items()}
-        shown = ", ".join(f"{name} {shapes[name]}" for name in ("loglik", *_KEPT_BY) if name in shapes)
+        shown = ", ".join(f"{name} {shapes[name]}" for name in ("loglik", *KEPT_BY) if name in shapes)
         return f"FilterResult({shown}, store={self.store!r})"

@@ -24,20 +24,21 @@ if TYPE_CHECKING:
     class StepperBase:
         """What lies below a `Stepper`: room for the core's handle."""
 
-        def _attach(self, handle: Any, batched: bool, /) -> None: ...
-
     def accelerate(subclass: type) -> None:
         """Let calls of the instances of a `StepperBase` try the attached handle before their `__call__`."""
 
+    def attach(stepper: StepperBase, handle: Any, batched: bool) -> None:
+        """Attach a handle to a stepper (None: none)."""
+
 elif _core.core is not None:
-    StepperBase, accelerate = _core.core.StepperBase, _core.core.accelerate
+    StepperBase, accelerate, attach = _core.core.StepperBase, _core.core.accelerate, _core.core.attach
 else:
 
     class StepperBase:
         """Without the core every call goes to Python."""
 
-        def _attach(self, handle, batched, /):
-            """Do nothing."""
+    def attach(stepper, handle, batched):
+        """Do nothing."""
 
     def accelerate(subclass):
         """Do nothing."""

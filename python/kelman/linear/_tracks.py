@@ -16,7 +16,7 @@ import numpy as np
 from .. import _registry
 from .._arrays import contiguous
 from ..errors import KelmanError
-from ._native import StepperBase
+from ._native import StepperBase, attach
 from ._outcome import IMPOSSIBLE, settle
 from ._problem import Problem, assemble, fields_of
 from ._start import resolve_start, resume
@@ -112,7 +112,7 @@ class Tracks(StepperBase):
         inputs = None if u is None else np.broadcast_to(u[:, None], (self._arguments.N, steps, self._arguments.p))
         self._handle = self._online(self._pose(groups[0], z, inputs, fields))
         self._running, self._fresh = None, []
-        self._attach(self._handle, self._arguments.batched)
+        attach(self, self._handle, self._arguments.batched)
 
     def _close(self) -> None:
         """Take the series back from the core."""
@@ -123,7 +123,7 @@ class Tracks(StepperBase):
         self._loglik = self._loglik + raw["loglik"]
         self._taken = self.steps
         self._handle = self._seen = None
-        self._attach(None, False)
+        attach(self, None, False)
 
     def _raw(self) -> dict[str, Any]:
         """What the core says of its series, asked once per step."""

@@ -133,24 +133,8 @@ class Pieces {
     const int workers = useful_threads(threads_, 40.0 * static_cast<double>(blocks * W * length));
     parallel_chunks(blocks, Index(1), workers, stop, [&](Index begin, Index end, Index worker) {
       for (Index b = begin; b < end; ++b) {
-        Buffers& own = buffers_[static_cast<std::size_t>(worker)];
-        V state[n];
-        for (int i = 0; i < n; ++i) {
-          state[i] = V(T(0));
-        }
-        Index starts[W];
-        for (int l = 0; l < W; ++l) {
-          starts[l] = (b * W + l) * length;
-        }
-        run_up(steady, from, starts, state, own);
-        for (int i = 0; b == 0 && i < n; ++i) {
-          set_lane(state[i], 0, x[i]);
-        }
-        sums[static_cast<std::size_t>(b)] = pieces(steady, from, starts, length, state, constant, to, own);
-        fill(steady, starts[0], starts[0] + W * length, to.cov);
-        for (int i = 0; b == blocks - 1 && i < n; ++i) {
-          last[i] = lane(state[i], W - 1);
-        }
+        sums[static_cast<std::size_t>(b)] = block(steady, from, b, length, x, b == blocks - 1 ? last : nullptr,
+                                                  constant, to, buffers_[static_cast<std::size_t>(worker)]);
       }
     });
     double total = 0;
@@ -158,6 +142,28 @@ class Pieces {
       total += sum;
     }
     return total;
+  }
+
+  /// Block b: W pieces from their run-ups to their ends. `last` (n; may be null) gets the state after the last of them.
+  [[gnu::noinline]] double block(const Steady<n, T>& steady, const Sources<T>& from, Index b, Index length,
+                                 const T (&x)[n], T* last, T constant, const Written<T>& to,
+                                 Buffers& own) const noexcept {
+    V state[n];
+    std::fill_n(state, n, V(T(0)));
+    Index starts[W];
+    for (int l = 0; l < W; ++l) {
+      starts[l] = (b * W + l) * length;
+    }
+    run_up(steady, from, starts, state, own);
+    for (int i = 0; b == 0 && i < n; ++i) {
+      set_lane(state[i], 0, x[i]);
+    }
+    const double sum = pieces(steady, from, starts, length, state, constant, to, own);
+    fill(steady, starts[0], starts[0] + W * length, to.cov);
+    for (int i = 0; last != nullptr && i < n; ++i) {
+      last[i] = lane(state[i], W - 1);
+    }
+    return sum;
   }
 
   /// Takes the steps of a chunk, of which `own.s` holds s; returns the sum of w'w. With `keep` x and w'w of each step

@@ -2,21 +2,18 @@
 // Few series, one at a time: the loop over them.
 #pragma once
 
-#include <utility>
-
 #include "kelman/linear/lanes/recursion.hpp"
 #include "kelman/linear/problem.hpp"
 
 namespace kelman::linear::single {
 
-/// Whether there are too few series for a pack, so that each is better filtered by itself.
-template <Real T>
-[[nodiscard]] bool few(const Dims& dims) noexcept {
-  return dims.N < register_lanes<T>;
+/// Whether there are too few series for a pack, and few enough states for a triangle in registers, so that each series
+/// is better filtered by itself. In double precision only: single precision is for many series.
+[[nodiscard]] inline bool few(const Dims& dims) noexcept {
+  return dims.N < register_lanes<double> && dims.n <= lanes::largest_n;
 }
 
 /// Filters every series of a problem that lanes::serves; instantiated in the library.
-template <Real T>
-Method run(const FilterProblem<T>& problem, const FilterResult<T>& result, int threads, Interrupt& stop);
+Method run(const FilterProblem<double>& problem, const FilterResult<double>& result, int threads, Interrupt& stop);
 
 }  // namespace kelman::linear::single

@@ -2,6 +2,8 @@
 // The scalar filter for each number of states: for cpp/instantiate only.
 #pragma once
 
+#include <utility>
+
 #include "kelman/linear/single/run.hpp"
 #include "kelman/linear/single/series.hpp"
 
@@ -41,11 +43,6 @@ Method run_among(const FilterProblem<T>& problem, const FilterResult<T>& result,
   using Run = Method (*)(const FilterProblem<T>&, const FilterResult<T>&, int, Interrupt&);
   constexpr Run table[] = {&run_of_size<I + 1, T>...};
   return table[problem.model.dims.n - 1](problem, result, threads, stop);
-}
-
-template <Real T>
-Method run(const FilterProblem<T>& problem, const FilterResult<T>& result, int threads, Interrupt& stop) {
-  return run_among(problem, result, threads, stop, std::make_integer_sequence<int, lanes::largest_n>{});
 }
 
 }  // namespace kelman::linear::single

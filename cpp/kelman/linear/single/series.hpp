@@ -44,12 +44,9 @@ class Single {
         may_settle_(problem.steady && constant_ && !result.predicted_mean) {}
 
   /// Filters series i; tells how.
-  Method run(Index i, Interrupt& stop) {
+  [[gnu::noinline]] Method run(Index i, Interrupt& stop) {
     const Index length = problem_.data.length(i, model_.dims.T);
-    lanes::Entry<T> entry;
-    entry.x = x_;
-    entry.P = P_;
-    entry.work = work_;
+    lanes::Entry<T> entry{0, 0, x_, P_, work_};
     if (length == 0) {
       careful_.run(i, i + 1, stop);
       return Way::univariate;
@@ -58,9 +55,7 @@ class Single {
       return Way::univariate;
     }
     Method method = Way::scalar;
-    if (entry.begin > 0) {
-      method |= Way::univariate;
-    }
+    method |= entry.begin > 0 ? Method(Way::univariate) : Method();
     std::copy_n(x_, n, state_.x);
     std::copy_n(P_, lanes::triangle(n), state_.P);
     total_ = entry.loglik;
@@ -194,8 +189,7 @@ class Single {
     const T d = fused(f, s, -(both * both));
     const T inverse = T(1) / f;
     const T other = f * (T(1) / d);  // 1 / f₂
-    constexpr T precise = T(1e-3);
-    constexpr T least = std::numeric_limits<T>::min();
+    constexpr T precise = T(1e-3), least = std::numeric_limits<T>::min();
     if (!(f >= least && d >= least && noise[0] >= precise * f && noise[1] * other >= precise)) [[unlikely]] {
       return false;
     }
@@ -309,12 +303,8 @@ class Single {
   }
 
   void square(const T* triangle, T* out) const noexcept {
-    KELMAN_UNROLL
-    for (int a = 0; a < n; ++a) {
-      KELMAN_UNROLL
-      for (int b = 0; b < n; ++b) {
-        out[a * n + b] = triangle[lanes::entry(a, b)];
-      }
+    for (int l = 0; l < n * n; ++l) {
+      out[l] = triangle[lanes::entry(l / n, l % n)];
     }
   }
 
@@ -357,11 +347,13 @@ class Single {
     if (result_.cov && result_.cov.constant()) {
       square(state_.P, result_.cov.at(i));
     }
-    blank(result_.mean, i, length, steps, Index(n), false);
-    blank(result_.cov, i, length, steps, size, false);
+    for (const Field<T>& means : {result_.mean, result_.predicted_mean}) {
+      blank(means, i, length, steps, Index(n), false);
+    }
+    for (const Field<T>& covariances : {result_.cov, result_.predicted_cov}) {
+      blank(covariances, i, length, steps, size, false);
+    }
     blank(result_.loglik_obs, i, length, steps, Index(1), false);
-    blank(result_.predicted_mean, i, length, steps, Index(n), false);
-    blank(result_.predicted_cov, i, length, steps, size, false);
     blank(result_.innovation, i, length, steps, m_, false);
     blank(result_.innovation_cov, i, length, steps, m_ * m_, false);
     *result_.loglik.at(i) = static_cast<T>(total_);
