@@ -162,7 +162,7 @@ def finish(posed: Posed, raw: dict[str, Any], store: str, on_error: str, *, stac
 
 
 def _all_finite(array: Array) -> bool:
-    return np.count_nonzero(np.isfinite(array)) == array.size
+    return bool(np.count_nonzero(np.isfinite(array)) == array.size)
 
 
 def _reusable(out: FilterResult, posed: Posed, store: str) -> dict[str, Array]:
