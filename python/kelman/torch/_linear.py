@@ -126,7 +126,7 @@ def smooth_raw(problem: Any, lag: int = 0, threads: int = 1, form: str = "auto")
     dict of arrays
         ``mean``, ``cov``, ``lag_one_cov`` (with lag 1), ``loglik``, ``status``, ``failed_at``.
     """
-    del threads
+    del threads, form
     trouble, fields = new_trouble(problem), Fields(problem)
     n = problem.mean.shape[-1]
     with torch.no_grad():
