@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kelman/linear/lanes/back_group.hpp"
+#include "kelman/linear/lanes/gradient_start.hpp"
 #include "kelman/linear/lanes/gradient_sums.hpp"
 
 namespace kelman::linear::lanes {
@@ -23,7 +24,8 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
         later_(memory_.take<V>(m_ * n)),
         measured_(dims_, memory_),
         total_(dims_, memory_),
-        moved_(dims_, memory_) {
+        moved_(dims_, memory_),
+        work_(memory_.take<Scalar>(4 * n * n)) {
     const auto varies = [](const Field<Scalar>& field) { return field && !field.constant(); };
     each_step_ = mixed_ && (!passage_.coefficients().measures_the_same() || varies(result.H) || varies(result.R) ||
                             varies(result.D) || varies(result.c));
@@ -211,73 +213,18 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
     }
     emit_measured(each_step_ ? total_ : measured_, 0, true, result);
     for (int l = 0; l < passage_.members().count; ++l) {
-      finish_start(l, result);
-    }
-  }
-
-  /// Back to the start as it was posed: x_1 ~ (mean, cov); or x_0 ~ (mean, cov), x_1 = A x_0 + B u + b + w with
-  /// w ~ (., W), Cov(x_0, w) = C. With r, N of x_1 and 2G = r r' - N:
-  ///   dmean = A'r,  dcov = A'G A,  dW = G,  dA += r mean' + 2G (A cov + C'),  db += r,  dB += r u'
-  void finish_start(int l, const GradientResult<Scalar>& result) noexcept {
-    const Index i = passage_.members().series[l];
-    const Scalar spoiled =
-        passage_.members().outcome[l].usable() ? Scalar(0) : std::numeric_limits<Scalar>::quiet_NaN();
-    Scalar r[n];
-    Scalar G[n * n];
-    for (int row = 0; row < n; ++row) {
-      r[row] = lane(back_.r[row], l) + spoiled;
-    }
-    for (int row = 0; row < n; ++row) {
-      for (int col = 0; col < n; ++col) {
-        G[row * n + col] = Scalar(0.5) * (r[row] * r[col] - lane(back_.N[entry(row, col)], l));
-      }
-    }
-    if (!problem_.start.before_first) {
-      accumulate(n, r, result.mean, i);
-      accumulate(n * n, G, result.cov, i);
-      return;
-    }
-    accumulate(n, r, result.b, i);
-    accumulate(n, r, result.noise_mean, i);
-    accumulate(n * n, G, result.noise_cov, i);
-    const Scalar* const A = problem_.model.A.at(i, 0);
-    const Scalar* const C = problem_.start.noise_cross ? problem_.start.noise_cross.at(i) : nullptr;
-    Scalar back[n] = {};
-    Scalar GA[n * n] = {};  // G A (n×n)
-    Scalar AGA[n * n] = {};
-    Scalar rest[n * n];  // A cov + C' (n×n)
-    linalg::multiply(Index(n), Index(n), Index(n), G, Index(n), A, Index(n), GA, Index(n));
-    linalg::multiply(Index(n), Index(n), Index(n), A, Index(n), problem_.start.cov.at(i), Index(n), rest, Index(n));
-    for (int row = 0; row < n; ++row) {
-      for (int col = 0; col < n; ++col) {
-        back[col] = fused(A[row * n + col], r[row], back[col]);
-        rest[row * n + col] += C != nullptr ? C[col * n + row] : Scalar(0);
-        for (int e = 0; e < n; ++e) {
-          AGA[row * n + col] = fused(A[e * n + row], GA[e * n + col], AGA[row * n + col]);
+      const Outcome& outcome = passage_.members().outcome[l];
+      const Scalar spoiled = outcome.usable() ? Scalar(0) : std::numeric_limits<Scalar>::quiet_NaN();
+      Scalar r[n];
+      Scalar G[n * n];
+      for (int row = 0; row < n; ++row) {
+        r[row] = lane(back_.r[row], l) + spoiled;
+        for (int col = 0; col <= row; ++col) {
+          const Scalar twice = fused(r[row], r[col], -lane(back_.N[entry(row, col)], l));
+          G[row * n + col] = G[col * n + row] = Scalar(0.5) * twice;
         }
       }
-    }
-    accumulate(n, back, result.mean, i);
-    accumulate(n * n, AGA, result.cov, i);
-    Scalar dA[n * n];
-    linalg::multiply(Index(n), Index(n), Index(n), G, Index(n), rest, Index(n), dA, Index(n));
-    for (int row = 0; row < n; ++row) {
-      for (int col = 0; col < n; ++col) {
-        dA[row * n + col] = fused(r[row], problem_.start.mean.at(i)[col], Scalar(2) * dA[row * n + col]);
-      }
-    }
-    accumulate(n * n, dA, result.A, i);
-    const Scalar* const u = problem_.data.driving_input(problem_.model.input_lag, i, 0);
-    for (int row = 0; result.B && u != nullptr && row < n; ++row) {
-      for (Index e = 0; e < dims_.p; ++e) {
-        result.B.at(i, 0)[row * dims_.p + e] += r[row] * u[e];
-      }
-    }
-  }
-
-  static void accumulate(int count, const Scalar* values, const Field<Scalar>& field, Index i) noexcept {
-    for (int e = 0; field && e < count; ++e) {
-      field.at(i, 0)[e] += values[e];
+      differentiate_start(problem_, passage_.members().series[l], r, G, work_, result);
     }
   }
 
@@ -293,6 +240,7 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
   MeasurementSums<V> measured_;
   MeasurementSums<V> total_;
   TransitionSums<V> moved_;
+  Scalar* work_;
   Backward<n, V> back_;
 };
 

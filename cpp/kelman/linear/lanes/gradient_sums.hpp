@@ -52,7 +52,7 @@ struct TransitionSums {
 
 /// X <- L⁻ᵀ X                                                             (m×cols) = (m×m)(m×cols)
 template <Lanes V>
-inline void solve_transposed(Index m, Index cols, const V* L, V* X) noexcept {
+[[gnu::noinline]] void solve_transposed(Index m, Index cols, const V* L, V* X) noexcept {
   for (Index i = m - 1; i-- > 0;) {
     for (Index k = i + 1; k < m; ++k) {
       const V factor = -(L[k * m + i]);
@@ -65,7 +65,7 @@ inline void solve_transposed(Index m, Index cols, const V* L, V* X) noexcept {
 
 /// From the derivatives by what is uncorrelated to those by the model's own H, R, D and c.
 template <Lanes V>
-inline void correlate(const Dims& dims, const V* L, const MeasurementSums<V>& sums) noexcept {
+[[gnu::noinline]] void correlate(const Dims& dims, const V* L, const MeasurementSums<V>& sums) noexcept {
   const Index m = dims.m;
   solve_transposed(m, dims.n, L, sums.H);
   solve_transposed(m, dims.p, L, sums.D);
@@ -86,8 +86,8 @@ inline void correlate(const Dims& dims, const V* L, const MeasurementSums<V>& su
 
 /// Adds `count` sums to a field of results at time k; clears them.
 template <Lanes V>
-inline void add_to(const Field<scalar_of<V>>& field, const Members<V>& members, Index k, Index count,
-                   V* sums) noexcept {
+[[gnu::noinline]] void add_to(const Field<scalar_of<V>>& field, const Members<V>& members, Index k, Index count,
+                              V* sums) noexcept {
   using Scalar = scalar_of<V>;
   if (!field) {
     return;
@@ -103,8 +103,8 @@ inline void add_to(const Field<scalar_of<V>>& field, const Members<V>& members, 
 
 /// The same for a symmetric matrix (size×size), given twice its lower triangle: packed, or with rows of length `row`.
 template <Lanes V>
-inline void add_symmetric(const Field<scalar_of<V>>& field, const Members<V>& members, Index k, Index size, bool packed,
-                          V* sums) noexcept {
+[[gnu::noinline]] void add_symmetric(const Field<scalar_of<V>>& field, const Members<V>& members, Index k, Index size,
+                                     bool packed, V* sums) noexcept {
   using Scalar = scalar_of<V>;
   if (!field) {
     return;

@@ -12,10 +12,9 @@
 #include <limits>
 
 #include "kelman/core/status.hpp"
-#include "kelman/linear/forms/univariate.hpp"
 #include "kelman/linear/lanes/backward.hpp"
 #include "kelman/linear/lanes/coefficients.hpp"
-#include "kelman/linear/mean.hpp"
+#include "kelman/linear/lanes/start.hpp"
 
 namespace kelman::linear::lanes {
 
@@ -28,27 +27,42 @@ struct Members {
   Outcome outcome[kelman::lanes<V>];
 };
 
+/// The moments of series i predicted for its first measurement.
+template <Real Scalar>
+[[gnu::noinline]] void first_state(const FilterProblem<Scalar>& problem, Index i, Scalar* drive,
+                                   const Entry<Scalar>& first) noexcept {
+  const Index n = problem.model.dims.n;
+  const Start<Scalar>& start = problem.start;
+  std::copy_n(start.mean.at(i), n, first.x);
+  for (Index row = 0; row < n; ++row) {
+    std::copy_n(start.cov.at(i) + row * n, row + 1, first.P + row * (row + 1) / 2);
+  }
+  if (start.before_first && problem.data.length(i, problem.model.dims.T) > 0) {
+    drive_entry(problem, i, Index(0), start.noise_mean ? start.noise_mean.at(i) : nullptr, drive);
+    predict_entry(n, problem.model.A.at(i, 0), start.noise_cov ? start.noise_cov.at(i) : nullptr, drive, first);
+  }
+}
+
 template <int n, Lanes V>
 class Passage {
  public:
   using Scalar = scalar_of<V>;
   static constexpr int W = kelman::lanes<V>;
 
-  Passage(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
+  [[gnu::noinline]] Passage(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
       : problem_(problem),
         dims_(problem.model.dims),
         m_(dims_.m),
         segment_(segment_length(dims_)),
         coefficients_(problem, mixed, memory),
-        start_form_(problem.model, Index(0), problem.diffuse_constant, memory),
-        start_means_(problem.model, memory),
         states_(memory.take<State<n, V>>(segment_)),
         gains_(memory.take<Used<n, V>>(segment_ * m_)),
         checkpoints_(memory.take<State<n, V>>((dims_.T + segment_ - 1) / segment_)),
         y_(memory.take<V>(m_)),
         u_(memory.take<V>(dims_.p)),
-        mean_(memory.take<Scalar>(n)),
-        reach_(memory.take<Scalar>(n)) {}
+        drive_(memory.take<Scalar>(n)),
+        first_{0, 0, memory.take<Scalar>(n), memory.take<Scalar>(triangle(n)), memory.take<Scalar>(2 * n + 3 * n * n)} {
+  }
 
   /// Takes series [first, first + count), at most W of them, and filters them. False if it was stopped.
   [[nodiscard]] bool forward(Index first, int count, Interrupt& stop) noexcept {
@@ -149,21 +163,11 @@ class Passage {
   }
 
   void start(Index i, int l) noexcept {
-    MeanState<Scalar> state;
-    state.x = mean_;
-    state.reach = reach_;
-    start_means_.load(problem_.start, i, state);
-    start_form_.load(problem_.start, i);
-    if (problem_.start.before_first && problem_.data.length(i, dims_.T) > 0) {
-      const Scalar* const noise = problem_.start.noise_mean ? problem_.start.noise_mean.at(i) : nullptr;
-      start_means_.predict(i, 0, problem_.data.driving_input(problem_.model.input_lag, i, 0), noise, mean_);
-      static_cast<void>(start_form_.predict(i, 0));
-    }
-    const auto moments = start_form_.moments();
+    first_state(problem_, i, drive_, first_);
     for (int row = 0; row < n; ++row) {
-      set_lane(state_.x[row], l, mean_[row]);
+      set_lane(state_.x[row], l, first_.x[row]);
       for (int col = 0; col <= row; ++col) {
-        set_lane(state_.P[entry(row, col)], l, moments.cov[row * moments.cov_ld + col]);
+        set_lane(state_.P[entry(row, col)], l, first_.P[entry(row, col)]);
       }
     }
   }
@@ -273,15 +277,13 @@ class Passage {
   Index m_;
   Index segment_;
   Coefficients<V> coefficients_;
-  Univariate<Scalar> start_form_;
-  Means<Scalar> start_means_;
   State<n, V>* states_;       // filtered, of one segment
   Used<n, V>* gains_;         // of one segment (segment×m)
   State<n, V>* checkpoints_;  // before each segment
   V* y_;
   V* u_;
-  Scalar* mean_;
-  Scalar* reach_;
+  Scalar* drive_;
+  Entry<Scalar> first_;
   Members<V> members_;
   Index begin_ = 0;  // of the segment that is kept
   Index longest_ = 0;

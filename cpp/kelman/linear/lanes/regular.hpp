@@ -69,6 +69,12 @@ template <Real Scalar>
       return false;
     }
   }
+  const Field<const Scalar>& cross = problem.start.noise_cross;  // of the state and the noise that leads to the first
+  for (Index i = 0; cross && i < (cross.shared() ? std::min<Index>(model.dims.N, 1) : model.dims.N); ++i) {
+    if (std::any_of(cross.at(i), cross.at(i) + model.dims.n * model.dims.n, [](Scalar c) { return c != Scalar(0); })) {
+      return false;
+    }
+  }
   return regular_noise(problem, mixed);
 }
 

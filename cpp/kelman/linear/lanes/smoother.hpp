@@ -9,10 +9,11 @@
 // kernel of kernel.hpp instead, as the form for every kind of model does (linear/smoother.hpp).
 #pragma once
 
-#include "kelman/linear/filter.hpp"
 #include "kelman/linear/kernel.hpp"
 #include "kelman/linear/lanes/back_group.hpp"
 #include "kelman/linear/lanes/rows.hpp"
+#include "kelman/linear/mean.hpp"
+#include "kelman/linear/record.hpp"
 
 namespace kelman::linear::lanes {
 
