@@ -17,7 +17,32 @@
 
 #include "kelman/linear/lanes/recursion.hpp"
 
+#if defined(__clang__)
+#define KELMAN_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define KELMAN_ROLLED _Pragma("GCC unroll 1")
+#else
+#define KELMAN_ROLLED
+#endif
+
 namespace kelman::linear::lanes {
+
+/// body(i) for all rows: unrolled for small n; a loop where all rows together would leave the registers and the
+/// instruction cache.
+template <int n, class Body>
+KELMAN_INLINE void each_row(Body&& body) noexcept {
+  if constexpr (n <= 5) {
+    KELMAN_UNROLL
+    for (int i = 0; i < n; ++i) {
+      body(i);
+    }
+  } else {
+    KELMAN_ROLLED
+    for (int i = 0; i < n; ++i) {
+      body(i);
+    }
+  }
+}
 
 /// How one component was used, as far as the way back needs it; zeros but for f = 1 where it is missing.
 template <int n, Lanes V>
@@ -76,35 +101,42 @@ struct Backward {
   template <class C>
   KELMAN_INLINE void transition(const C* A, V (&NA)[n * n]) noexcept {
     V before[n];
-    KELMAN_UNROLL
-    for (int i = 0; i < n; ++i) {
+    each_row<n>([&](int i) {
+      V row[n];  // of N
+      KELMAN_UNROLL
+      for (int l = 0; l < n; ++l) {
+        row[l] = N[entry(i, l)];
+      }
       before[i] = r[i];
       KELMAN_UNROLL
       for (int j = 0; j < n; ++j) {
-        NA[i * n + j] = V(A[j]) * N[entry(i, 0)];
+        V total = V(A[j]) * row[0];
         KELMAN_UNROLL
         for (int l = 1; l < n; ++l) {
-          NA[i * n + j] = fused(A[l * n + j], N[entry(i, l)], NA[i * n + j]);
+          total = fused(A[l * n + j], row[l], total);
         }
+        NA[i * n + j] = total;
       }
-    }
-    KELMAN_UNROLL
-    for (int i = 0; i < n; ++i) {
-      r[i] = V(A[i]) * before[0];
+    });
+    each_row<n>([&](int i) {
+      V moved = V(A[i]) * before[0];
       KELMAN_UNROLL
       for (int l = 1; l < n; ++l) {
-        r[i] = fused(A[l * n + i], before[l], r[i]);
+        moved = fused(A[l * n + i], before[l], moved);
       }
+      r[i] = moved;
       KELMAN_UNROLL
-      for (int j = 0; j <= i; ++j) {
-        V total = V(A[i]) * NA[j];
-        KELMAN_UNROLL
-        for (int l = 1; l < n; ++l) {
-          total = fused(A[l * n + i], NA[l * n + j], total);
+      for (int j = 0; j < n; ++j) {
+        if (j <= i) {
+          V total = V(A[i]) * NA[j];
+          KELMAN_UNROLL
+          for (int l = 1; l < n; ++l) {
+            total = fused(A[l * n + i], NA[l * n + j], total);
+          }
+          N[entry(i, j)] = total;
         }
-        N[entry(i, j)] = total;
       }
-    }
+    });
   }
 };
 
@@ -125,27 +157,34 @@ KELMAN_INLINE void smoothed_mean(const State<n, V>& state, const V (&r)[n], V (&
 template <int n, Lanes V>
 KELMAN_INLINE void smoothed_covariance(const V (&P)[triangle(n)], const V (&N)[triangle(n)],
                                        V (&out)[triangle(n)]) noexcept {
-  KELMAN_UNROLL
-  for (int i = 0; i < n; ++i) {
-    V PN[n];  // row i of P N
+  each_row<n>([&](int i) {
+    V row[n];  // of P
+    V PN[n];   // of P N
+    KELMAN_UNROLL
+    for (int l = 0; l < n; ++l) {
+      row[l] = P[entry(i, l)];
+    }
     KELMAN_UNROLL
     for (int j = 0; j < n; ++j) {
-      PN[j] = P[entry(i, 0)] * N[entry(0, j)];
+      V total = row[0] * N[entry(0, j)];
       KELMAN_UNROLL
       for (int l = 1; l < n; ++l) {
-        PN[j] = fused(P[entry(i, l)], N[entry(l, j)], PN[j]);
+        total = fused(row[l], N[entry(l, j)], total);
       }
+      PN[j] = total;
     }
     KELMAN_UNROLL
-    for (int j = 0; j <= i; ++j) {
-      V total = P[entry(i, j)];
-      KELMAN_UNROLL
-      for (int l = 0; l < n; ++l) {
-        total = fused_minus(PN[l], P[entry(l, j)], total);
+    for (int j = 0; j < n; ++j) {
+      if (j <= i) {
+        V total = row[j];
+        KELMAN_UNROLL
+        for (int l = 0; l < n; ++l) {
+          total = fused_minus(PN[l], P[entry(l, j)], total);
+        }
+        out[entry(i, j)] = total;
       }
-      out[entry(i, j)] = total;
     }
-  }
+  });
 }
 
 }  // namespace kelman::linear::lanes

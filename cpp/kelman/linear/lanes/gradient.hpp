@@ -74,18 +74,18 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
     }
     back_.transition(step.A, NA);
     smoothed_mean<n>(filtered, back_.r, xs);
-    KELMAN_UNROLL
-    for (int i = 0; i < n; ++i) {
+    each_row<n>([&](int row) {
+      V* const dA = moved_.A + row * n;
       KELMAN_UNROLL
-      for (int j = 0; j < n; ++j) {
-        V total = fused(r[i], xs[j], moved_.A[i * n + j]);
+      for (int col = 0; col < n; ++col) {
+        V total = fused(r[row], xs[col], dA[col]);
         KELMAN_UNROLL
         for (int l = 0; l < n; ++l) {
-          total = fused_minus(NA[i * n + l], filtered.P[entry(l, j)], total);
+          total = fused_minus(NA[row * n + l], filtered.P[entry(l, col)], total);
         }
-        moved_.A[i * n + j] = total;
+        dA[col] = total;
       }
-    }
+    });
     emit(result.A, k, false, n * n, moved_.A);
     emit(result.b, k, false, n, moved_.b);
     emit(result.B, k, false, n * dims_.p, moved_.B);
