@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "kelman/core/prefetch.hpp"
 #include "kelman/linear/problem.hpp"
 #include "kelman/linear/tape.hpp"
 
@@ -64,6 +65,20 @@ struct History {
 
   /// Cov(x_k | z_1..z_k), finite part.
   [[nodiscard]] Scalar* cov_at(Index k) const noexcept { return cov + k * n * n; }
+
+  /// Asks for what the way back reads of step k.
+  void prefetch_cov(Index k) const noexcept {
+    if (k >= 0) {
+      prefetch(cov_at(k), n * n);
+    }
+  }
+  void prefetch_gains(Index k) const noexcept {
+    if (k >= 0) {
+      const Slot<Scalar> slot = tape.at(k);
+      prefetch(slot.gains, slot.head->count * n);
+      prefetch(slot.rows, slot.head->count * n);
+    }
+  }
 
   /// Cov(x_k, w_k | z_1..z_k), or null without S.
   [[nodiscard]] Scalar* cross_at(Index k) const noexcept { return cross == nullptr ? nullptr : cross + k * n * n; }

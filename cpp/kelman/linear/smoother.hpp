@@ -82,6 +82,7 @@ class CovarianceSmoother {
       const DiffuseSlot<Scalar>* const diffuse = history.diffuse_at(k);
       const Scalar* const cross = history.cross_at(k);
       Scalar* const lag = result_.lag_one_cov && k + 1 < length ? result_.lag_one_cov.at(i, k + 1) : nullptr;
+      history.prefetch_cov(k - 1);
       if (k + 1 < length) {
         const Scalar* const A = problem_.model.A.at(i, k + 1);
         if (lag != nullptr) {
@@ -107,6 +108,7 @@ class CovarianceSmoother {
         }
       }
       error_ = error;
+      history.prefetch_gains(k - 1);
       back_.measurement(history.tape.at(k), diffuse);
     }
     if (result_.lag_one_cov && problem_.start.before_first && length > 0) {
@@ -272,6 +274,8 @@ class MeanSmoother {
         return;
       }
       const DiffuseSlot<Scalar>* const diffuse = history.diffuse_at(k);
+      history.prefetch_cov(k - 1);
+      history.prefetch_gains(k - 1);
       if (k + 1 < length) {
         back_.transition(problem_.model.A.at(i, k + 1), k + 1 < history.diffuse.count());
       }
