@@ -69,11 +69,12 @@ class Interrupt {
   return std::clamp<Index>(chunks, 1, std::max(threads, 1));
 }
 
-/// Calls `body(begin, end, worker)` for chunks of at most `grain` that cover [0, count). An exception of the body (out
-/// of memory: nothing else throws in a kernel) ends the work of all threads and is thrown here. `worker` is in [0,
-/// worker_count(count, grain, threads)); the calling thread is worker 0.
-template <class Body>
-void parallel_chunks(Index count, Index grain, int threads, Interrupt& stop, Body&& body) {
+/// What `parallel_chunks` calls for a chunk; the body behind `context` is compiled once, whoever runs it.
+using ChunkCall = void (*)(const void* context, Index begin, Index end, Index worker);
+
+/// As `parallel_chunks`, for a body behind a pointer.
+inline void parallel_calls(Index count, Index grain, int threads, Interrupt& stop, ChunkCall call,
+                           const void* context) {
   grain = std::max<Index>(grain, 1);
   std::atomic<Index> next{0};
   std::atomic<bool> failed{false};
@@ -85,7 +86,7 @@ void parallel_chunks(Index count, Index grain, int threads, Interrupt& stop, Bod
         return;
       }
       try {
-        body(begin, std::min(begin + grain, count), worker);
+        call(context, begin, std::min(begin + grain, count), worker);
       } catch (...) {
         if (!failed.exchange(true)) {
           failure = std::current_exception();
@@ -110,6 +111,17 @@ void parallel_chunks(Index count, Index grain, int threads, Interrupt& stop, Bod
   if (failure) {
     std::rethrow_exception(failure);
   }
+}
+
+/// Calls `body(begin, end, worker)` for chunks of at most `grain` that cover [0, count). An exception of the body (out
+/// of memory: nothing else throws in a kernel) ends the work of all threads and is thrown here. `worker` is in [0,
+/// worker_count(count, grain, threads)); the calling thread is worker 0.
+template <class Body>
+void parallel_chunks(Index count, Index grain, int threads, Interrupt& stop, const Body& body) {
+  const ChunkCall call = [](const void* context, Index begin, Index end, Index worker) {
+    (*static_cast<const Body*>(context))(begin, end, worker);
+  };
+  parallel_calls(count, grain, threads, stop, call, &body);
 }
 
 }  // namespace kelman
