@@ -196,10 +196,24 @@ inline void check_overlap(const std::vector<Extent>& inputs, const std::vector<E
   }
 }
 
-/// A fresh C-contiguous array.
+/// A fresh C-contiguous array. A large one starts on a cache line, so that kernels may write it past the caches; numpy
+/// owns its memory in any case.
 template <class T>
 py::array_t<T> fresh(std::vector<Index> shape) {
-  return py::array_t<T>(std::move(shape));
+  constexpr Index large = Index(1) << 20;
+  constexpr std::uintptr_t line = 64;
+  Index bytes = sizeof(T);
+  for (const Index length : shape) {
+    bytes *= length;
+  }
+  if (bytes < large) {
+    return py::array_t<T>(std::move(shape));
+  }
+  auto* const memory = new py::array_t<unsigned char>(bytes + static_cast<Index>(line));
+  const py::capsule owner(memory, [](void* held) { delete static_cast<py::array_t<unsigned char>*>(held); });
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory->mutable_data());
+  auto* const aligned = reinterpret_cast<T*>((begin + line - 1) / line * line);
+  return py::array_t<T>(std::move(shape), aligned, owner);
 }
 
 /// A read-only view of `array`, whose first axis has length 1, as if it had `length` equal entries along it.

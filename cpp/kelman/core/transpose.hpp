@@ -38,6 +38,26 @@ template <bool odd, class U, int... at>
 }
 #endif
 
+#ifndef KELMAN_PORTABLE_PACK
+/// Exchanges groups of 128 bits between registers `distance`, 2 distance, ... apart.
+template <int distance, class U, int L>
+inline void exchange(U (&block)[L]) noexcept {
+  if constexpr (distance < L) {
+    using Order = std::make_integer_sequence<int, L>;
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) {
+      if ((i & distance) == 0) {
+        const U a = block[i];
+        const U b = block[i + distance];
+        block[i] = alternate<false>(a, b, Order{});
+        block[i + distance] = alternate<true>(a, b, Order{});
+      }
+    }
+    exchange<2 * distance>(block);
+  }
+}
+#endif
+
 /// Transposes L registers of L values, all within registers.                                 (L×L) = (L×L)'
 template <Real T>
 inline void transpose(typename Vector<T>::type (&block)[Pack<T, register_lanes<T>>::unit_lanes]) noexcept {
@@ -49,6 +69,7 @@ inline void transpose(typename Vector<T>::type (&block)[Pack<T, register_lanes<T
   constexpr int per = 16 / static_cast<int>(sizeof(T));
   using Order = std::make_integer_sequence<int, L>;
   // within 128 bits
+#pragma GCC unroll 16
   for (int i = 0; i < L; i += 2) {
     const U a = block[i];
     const U b = block[i + 1];
@@ -56,6 +77,7 @@ inline void transpose(typename Vector<T>::type (&block)[Pack<T, register_lanes<T
     block[i + 1] = interleave<1, true>(a, b, Order{});
   }
   if constexpr (per == 4) {
+#pragma GCC unroll 16
     for (int i = 0; i < L; i += 4) {
       const U a0 = block[i];
       const U a1 = block[i + 1];
@@ -68,18 +90,7 @@ inline void transpose(typename Vector<T>::type (&block)[Pack<T, register_lanes<T
     }
   }
   // between groups of 128 bits
-  if constexpr (L > per) {
-    for (int distance = per; distance < L; distance *= 2) {
-      for (int base = 0; base < L; base += 2 * distance) {
-        for (int i = base; i < base + distance; ++i) {
-          const U a = block[i];
-          const U b = block[i + distance];
-          block[i] = alternate<false>(a, b, Order{});
-          block[i + distance] = alternate<true>(a, b, Order{});
-        }
-      }
-    }
-  }
+  exchange<per>(block);
 #endif
 }
 

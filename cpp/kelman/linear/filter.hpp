@@ -9,6 +9,7 @@
 
 #include "kelman/core/parallel.hpp"
 #include "kelman/linear/forms/univariate.hpp"
+#include "kelman/linear/gaps.hpp"
 #include "kelman/linear/mean.hpp"
 #include "kelman/linear/record.hpp"
 
@@ -45,6 +46,7 @@ class Filter {
   /// Filters series [begin, end), which share their covariances if there are several.
   void run(Index begin, Index end, Interrupt& stop) noexcept {
     const Index length = problem_.data.length(begin, problem_.model.dims.T);
+    leader_ = -1;
     form_.load(problem_.start, begin);
     for (Index i = begin; i < end; ++i) {
       means_.load(problem_.start, i, states_[i - begin]);
@@ -77,12 +79,20 @@ class Filter {
   /// `state` hold the moments before; or the length of the series, whose results are then complete.
   Index lead(Index i) noexcept {
     const Index length = problem_.data.length(i, problem_.model.dims.T);
-    form_.load(problem_.start, i);
     means_.load(problem_.start, i, states_[0]);
+    const bool follows = follows_leader(i, length);
+    if (!follows) {
+      form_.load(problem_.start, i);
+      leader_ = -1;
+    }
     Outcome trouble;
     Index k = 0;
-    for (; k < length && form_.moments().rank > 0; ++k) {
-      covariances(i, k, trouble);
+    for (; k < length && (follows ? k < led_ : form_.moments().rank > 0); ++k) {
+      if (follows) {
+        repeat_covariances(i, k);
+      } else {
+        covariances(i, k, trouble);
+      }
       if (trouble.usable()) {
         mean(i, k, states_[0]);
       } else {
@@ -93,6 +103,10 @@ class Filter {
       }
     }
     if (k < length && states_[0].outcome.usable()) {
+      if (!follows && k <= window_ && problem_.model.shares_covariances() && problem_.start.shares_covariances()) {
+        leader_ = i;
+        led_ = k;
+      }
       return k;
     }
     finish(i, length, trouble, states_[0]);
@@ -132,6 +146,24 @@ class Filter {
     if (writes) {
       record_.filtered(i, k, form_);
     }
+  }
+
+  /// Whether the diffuse steps of series i have the covariances of those taken last, which form and tape still hold.
+  [[nodiscard]] bool follows_leader(Index i, Index length) const noexcept {
+    return leader_ >= 0 && length > led_ && *problem_.start.rank.at(i) == *problem_.start.rank.at(leader_) &&
+           same_gaps(problem_.data.z, i, leader_, led_, m_);
+  }
+
+  /// Covariances of step k of the series that was led before, for series i.
+  void repeat_covariances(Index i, Index k) const noexcept {
+    const auto repeat = [&](const Field<Scalar>& field, Index count) {
+      if (field && !field.constant()) {
+        std::copy_n(field.at(leader_, k), count, field.at(i, k));
+      }
+    };
+    repeat(result_.cov, n_ * n_);
+    repeat(result_.predicted_cov, n_ * n_);
+    repeat(result_.innovation_cov, m_ * m_);
   }
 
   /// Mean of step k for one series.
@@ -186,6 +218,8 @@ class Filter {
   Tape<Scalar> tape_;
   unsigned char* mask_;
   MeanState<Scalar>* states_;
+  Index leader_ = -1;  ///< series whose diffuse steps were taken last, if others may follow it
+  Index led_ = 0;      ///< their number
 };
 
 /// Largest block of series that share their covariances: what recomputing them per block costs is lost beside it.

@@ -3,7 +3,7 @@
 //
 //   careful      the user asked for it (form="univariate"): one series at a time
 //   shared       model, start and gaps are the same in all series: covariances once
-//   single       regular models (lanes/run.hpp) of up to 8 states, fewer series than fit into a register: one by one
+//   single       regular models (lanes/filter.hpp) of up to 8 states, fewer series than fit into a register: one by one
 //   lanes        regular models of up to 64 states: series side by side
 //   otherwise    one series at a time
 //
@@ -11,7 +11,7 @@
 #pragma once
 
 #include "kelman/linear/filter.hpp"
-#include "kelman/linear/lanes/run.hpp"
+#include "kelman/linear/lanes/filter.hpp"
 #include "kelman/linear/shared/filter.hpp"
 #include "kelman/linear/single/run.hpp"
 

@@ -97,7 +97,7 @@ class Chunks {
   void read(const Series<V>& series, Index first, Index last) noexcept {
     first_ = first;
     steps_ = last - first;
-    drive_.measurements(series, first, steps_, y_);
+    drive_.measurements(series, first, steps_, std::min(layout_.steps, model_.dims.T - last), y_);
     d_ = drive_.drive(series, first, steps_);
     by_lane_ = layout_.own || (layout_.dense && (layout_.rows == nullptr || partly_missing()));
     if (by_lane_) {

@@ -40,6 +40,21 @@ void fetch(const Field<const scalar_of<V>>& field, Index size, const Series<V>& 
   }
 }
 
+/// Asks for the rows of steps [first, first + steps) ahead of time.
+template <Lanes V>
+void expect(const Field<const scalar_of<V>>& field, Index size, const Series<V>& series, Index first,
+            Index steps) noexcept {
+#if defined(__GNUC__)
+  constexpr Index line = 64 / static_cast<Index>(sizeof(scalar_of<V>));
+  for (int s = 0; s < series.count && field.time == size; ++s) {
+    const auto* const row = field.at(series.index[s], first);
+    for (Index l = 0; l < steps * size; l += line) {
+      __builtin_prefetch(row + l);
+    }
+  }
+#endif
+}
+
 /// A field in packs: fetched once per group if it is constant in time, else for each chunk.
 template <Lanes V>
 class Source {
@@ -103,9 +118,12 @@ class Drive {
     D_.begin(series);
   }
 
-  /// y = z - c - D u for some steps.                                              (steps×m)
-  void measurements(const Series<V>& series, Index first, Index steps, V* y) noexcept {
+  /// y = z - c - D u for some steps, of which `more` follow.                                          (steps×m)
+  void measurements(const Series<V>& series, Index first, Index steps, Index more, V* y) noexcept {
     fetch(z_, m_, series, first, steps, y);
+    if (!z_.shared()) {
+      expect(z_, m_, series, first + steps, more);
+    }
     if (c_) {
       c_.read(series, first, steps);
       for (Index t = 0; t < steps; ++t) {
