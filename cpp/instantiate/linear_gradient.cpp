@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The gradient for double and float.
+// The gradient, in double precision: a problem in float is made double by the caller.
 #include "kelman/linear/lanes/gradient_run.hpp"
 #include "kelman/linear/lanes/regular.hpp"
 
@@ -21,8 +21,6 @@ void gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>
 }
 
 template bool gradient_supported(const FilterProblem<double>&);
-template bool gradient_supported(const FilterProblem<float>&);
 template void gradient(const FilterProblem<double>&, const GradientResult<double>&, bool, int, Interrupt&);
-template void gradient(const FilterProblem<float>&, const GradientResult<float>&, bool, int, Interrupt&);
 
 }  // namespace kelman::linear
