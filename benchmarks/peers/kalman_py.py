@@ -15,6 +15,7 @@ from benchmarks.problems import MATRICES, Problem
 NAME = "kalman-py"
 LOOPS = False
 GAPS = {"none"}
+ENOUGH = 500  # series: no less time for each of more
 
 
 def _one(A: Any, H: Any, Q: Any, R: Any, m0: Any, P0: Any, z: Any) -> Any:

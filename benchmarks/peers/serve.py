@@ -44,7 +44,7 @@ def affordable(peer: Any, prepare: Any, problem: Problem, budget: float) -> tupl
     if peer.LOOPS and problem.N > 1:
         few = problem.head(4)
         once = best_of(prepare(few)[0], 0.1, least=1).wall / few.N
-        series = max(1, min(problem.N, int(budget / once)))
+        series = max(1, min(problem.N, int(0.4 * budget / once)))
     elif problem.N == 1 and problem.T > LONG:
         run = prepare(problem.head(1, LONG))[0]
         run()
