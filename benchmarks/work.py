@@ -37,7 +37,12 @@ def written(workload: Workload, n: int) -> float:
 
 def fractions(workload: Workload, way: str, n: int, m: int, ns: float, machine: Machine) -> dict[str, float]:
     """Return the share of the multiply-add probe and of the memory probes that `ns` for a series-step reaches."""
-    share = {"multiply-add": flops(workload.task, n, m, workload.shared) / ns / machine.gflops / machine.threads}
+    settled = (
+        workload.N == 1 and workload.task in ("filter", "loglik") and "every step" not in way
+    )  # gains are constant
+    share = {
+        "multiply-add": flops(workload.task, n, m, workload.shared or settled) / ns / machine.gflops / machine.threads
+    }
     results = written(workload, n)
     if results:
         rate = machine.touch_gbs if way == "fresh" else machine.stream_gbs
