@@ -82,11 +82,8 @@ void keep_state(ResultWriter& writer, const linear::FilterProblem<Scalar>& probl
 }
 
 template <class Scalar>
-py::dict filter_as(const py::object& arrays, Store store, int threads, const py::object& out, bool careful,
-                   bool steady) {
-  ProblemReader reader(arrays);
-  auto problem = read_problem<Scalar>(reader, careful);
-  problem.steady = steady;
+py::dict solve_filter(const ProblemReader& reader, const linear::FilterProblem<Scalar>& problem, Store store,
+                      int threads, const py::object& out, linear::Method& method) {
   ResultWriter writer(out, problem.model.dims.N, problem.shared);
   linear::FilterResult<Scalar> result;
   result.loglik = writer.per_series<Scalar>("loglik", {});
@@ -95,9 +92,22 @@ py::dict filter_as(const py::object& arrays, Store store, int threads, const py:
   keep_moments(writer, problem.model.dims, store, result);
   keep_state(writer, problem, result);
   writer.check(reader.extents());
-  linear::Method method;
   without_gil([&](Interrupt& stop) { method = linear::filter(problem, result, threads, stop); });
-  py::dict results = writer.finish();
+  return writer.finish();
+}
+
+template <class Scalar>
+py::dict filter_as(const py::object& arrays, Store store, int threads, const py::object& out, bool careful,
+                   bool steady) {
+  ProblemReader reader(arrays);
+  auto problem = read_problem<Scalar>(reader, careful, true);
+  problem.steady = steady;
+  linear::Method method;
+  py::dict results = solve_filter(reader, problem, store, threads, out, method);
+  if (method.none()) {  // the gaps differ after all
+    problem.shared = false;
+    results = solve_filter(reader, problem, store, threads, out, method);
+  }
   results["method"] = method.text();
   return results;
 }

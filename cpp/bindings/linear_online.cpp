@@ -172,7 +172,7 @@ class StepperOf final : public OnlineHandle {
     linear::Data<Scalar> nothing;  // only model and start count: the pattern of z is looked at in every step
     linear::Model<Scalar> model = problem.model;
     model.dims.T = 0;
-    return linear::shares_covariances(model, problem.start, nothing);
+    return linear::shares_covariances(model, problem.start, nothing, false);
   }
 
   static bool varies(const linear::Model<Scalar>& model) {

@@ -123,9 +123,9 @@ linear::Start<Scalar> read_start(ProblemReader& reader, const Dims& dims) {
   return start;
 }
 
-/// `careful`: nothing is shared between series.
+/// `careful`: nothing is shared between series. `assume`: that gaps are the same in all series is not made sure of.
 template <class Scalar>
-linear::FilterProblem<Scalar> read_problem(ProblemReader& reader, bool careful = false) {
+linear::FilterProblem<Scalar> read_problem(ProblemReader& reader, bool careful = false, bool assume = false) {
   const Dims dims = read_dims(reader);
   linear::FilterProblem<Scalar> problem;
   problem.data.z = reader.required<Scalar>("z", {dims.N, dims.T}, {dims.m});
@@ -142,7 +142,7 @@ linear::FilterProblem<Scalar> read_problem(ProblemReader& reader, bool careful =
   problem.diffuse_constant =
       convention == "kfas" ? linear::DiffuseConstant::kfas : linear::DiffuseConstant::statsmodels;
   problem.careful = careful;
-  problem.shared = !careful && linear::shares_covariances(problem.model, problem.start, problem.data);
+  problem.shared = !careful && linear::shares_covariances(problem.model, problem.start, problem.data, assume);
   return problem;
 }
 

@@ -29,6 +29,9 @@ class Method {
 
   [[nodiscard]] constexpr bool contains(Way way) const noexcept { return (bits_ & static_cast<unsigned>(way)) != 0; }
 
+  /// Whether no way was taken.
+  [[nodiscard]] constexpr bool none() const noexcept { return bits_ == 0; }
+
   /// The words, joined by "+": "univariate+lanes".
   [[nodiscard]] std::string text() const {
     constexpr const char* words[] = {"univariate", "shared", "grouped", "lanes", "scalar", "steady"};

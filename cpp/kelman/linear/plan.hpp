@@ -17,13 +17,13 @@
 
 namespace kelman::linear {
 
-/// Filters every series of a problem by the way that suits it, and tells which it was.
+/// Filters every series of a problem by the way that suits it, and tells which it was: none, if the gaps were only
+/// assumed to be the same in all series and are not. The results are void then.
 template <Real Scalar>
 Method run_plan(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, int threads,
                 Interrupt& stop) {
   if (shared::applies(problem)) {
-    run_shared<Univariate<Scalar>>(problem, result, threads, stop);
-    return Way::shared;
+    return run_shared<Univariate<Scalar>>(problem, result, threads, stop) ? Method(Way::shared) : Method();
   }
   if (!problem.careful && !problem.shared && lanes::serves(problem)) {
     if constexpr (std::is_same_v<Scalar, double>) {

@@ -80,7 +80,7 @@ void smooth_shared(const FilterProblem<typename F::scalar>& problem, const Smoot
   std::vector<Index> left(static_cast<std::size_t>(dims.N));
   std::iota(left.begin(), left.end(), Index(0));
   if (trouble.usable() && length > 0 && !stop.requested() && !shared::some_exact(history.tape, length)) {
-    left = shared::smooth_means<shared::Narrow<Scalar>>(problem, result, history, threads, stop);
+    left = shared::smooth_means<shared::SideBySide<Scalar>>(problem, result, history, threads, stop);
   }
   const auto count = static_cast<Index>(left.size());
   const double step = 3 * work_per_step(problem.model, true);

@@ -7,6 +7,7 @@
 // says when.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -17,10 +18,11 @@
 namespace kelman::linear::shared {
 
 /// Series that share their covariances, on their way through time.
-template <Form F, class V>
+template <Form F>
 class Batch {
  public:
   using Scalar = typename F::scalar;
+  using V = SideBySide<Scalar>;
 
   /// What one thread needs.
   struct Worker {
@@ -35,8 +37,8 @@ class Batch {
   };
 
   /// `x`: room for the mean of every series (s, by series).
-  Batch(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, const Field<Scalar>& x,
-        Workspace& memory)
+  [[gnu::noinline]] Batch(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result,
+                          const Field<Scalar>& x, Workspace& memory)
       : problem_(problem),
         result_(result),
         record_(problem, result),
@@ -50,7 +52,7 @@ class Batch {
         x_(x) {}
 
   /// Takes up `count` series: those of `list`, or all in order if that is null.
-  void load(const Index* list, Index count) {
+  [[gnu::noinline]] void load(const Index* list, Index count) {
     list_ = list;
     count_ = count;
     length_ = problem_.data.length(series(0), problem_.model.dims.T);
@@ -58,13 +60,14 @@ class Batch {
     constant_ = 0;
     trouble_ = Outcome{};
     loglik_.assign(static_cast<std::size_t>(count), 0.0);
+    doubtful_.store(false);
     unsound_.assign(static_cast<std::size_t>(count), 0);
     states_.clear();
     form_.load(problem_.start, series(0));
   }
 
   /// Covariances of the next steps; false if there are none left.
-  [[nodiscard]] bool next() {
+  [[nodiscard, gnu::noinline]] bool next() {
     first_ = last_;
     if (first_ >= length_ || !trouble_.usable()) {
       return false;
@@ -124,6 +127,17 @@ class Batch {
   void finish_covariances() const noexcept {
     const bool failed = !trouble_.usable();
     record_.end_covariances(series(0), failed ? trouble_.at : length_, failed, form_);
+  }
+
+  /// Whether some series has other gaps than the first, as far as the steps so far tell. Then it has the wrong results.
+  [[nodiscard]] bool differs() const noexcept {
+    for (Index j = 0; doubtful_.load(std::memory_order_relaxed) && j < count_; ++j) {
+      if (unsound_[static_cast<std::size_t>(j)] != 0 &&
+          !same_gaps(problem_.data.z, series(0), series(j), length_, m_)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /// Series whose means overflowed: the careful filter has to do them again.
@@ -194,13 +208,18 @@ class Batch {
       const V marks = select(bad, V(Scalar(1)), V(Scalar(0)));
       for (Index j = begin; j < end; ++j) {
         if (lane(marks, static_cast<int>(j - begin)) != Scalar(0)) {
-          unsound_[static_cast<std::size_t>(j)] = 1;
+          doubt(j);
         }
       }
     }
   }
 
-  void one_by_one(Index begin, Index end, Index first, Index last, Worker& worker) noexcept {
+  void doubt(Index j) noexcept {
+    unsound_[static_cast<std::size_t>(j)] = 1;
+    doubtful_.store(true, std::memory_order_relaxed);
+  }
+
+  [[gnu::noinline]] void one_by_one(Index begin, Index end, Index first, Index last, Worker& worker) noexcept {
     const Data<Scalar>& data = problem_.data;
     const Index n = problem_.model.dims.n;
     for (Index j = begin; j < end; ++j) {
@@ -224,8 +243,8 @@ class Batch {
           worker.means.innovation(i, k, z, u, state.x, result_.innovation.at(i, k));
         }
         const Scalar gained = worker.means.update(i, k, z, u, steps_.slot(k), state, nullptr);
-        if (!worker.means.finite(state.x)) {
-          unsound_[static_cast<std::size_t>(j)] = 1;
+        if (!worker.means.finite(state.x) || !same_gaps(z, data.z.at(series(0), k), m_)) {
+          doubt(j);
           break;
         }
         loglik_[static_cast<std::size_t>(j)] += static_cast<double>(gained);
@@ -273,6 +292,7 @@ class Batch {
   double constant_ = 0;
   Outcome trouble_;  // of the covariances
   std::vector<double> loglik_;
+  std::atomic<bool> doubtful_{false};
   std::vector<unsigned char> unsound_;
   std::vector<MeanState<Scalar>> states_;
   std::vector<Scalar> reach_;
@@ -285,35 +305,45 @@ template <Real Scalar>
   return problem.shared && dims.n > 0 && dims.m > 0 && problem.data.length(0, dims.T) > 0;
 }
 
-/// Filters all series of a problem, which share their covariances.
-template <Form F, class V>
-void run(const FilterProblem<typename F::scalar>& problem, const FilterResult<typename F::scalar>& result, int threads,
-         Interrupt& stop) {
+}  // namespace kelman::linear::shared
+
+namespace kelman::linear {
+
+/// Filters all series of a problem that `shared::applies` to. False if some series turns out to have other gaps than
+/// the first: then the results are void.
+template <Form F>
+[[nodiscard]] bool run_shared(const FilterProblem<typename F::scalar>& problem,
+                              const FilterResult<typename F::scalar>& result, int threads, Interrupt& stop) {
   using Scalar = typename F::scalar;
+  using Batch = shared::Batch<F>;
+  constexpr Index W = kelman::lanes<typename Batch::V>;
   const Dims& dims = problem.model.dims;
   Workspace memory;
   const Index s = problem.model.size();
   const bool in_place = result.state_mean && s == dims.n;
   const Field<Scalar> x = in_place ? result.state_mean : Field<Scalar>{memory.take<Scalar>(dims.N * s), s, 0};
-  Batch<F, V> batch(problem, result, x, memory);
+  Batch batch(problem, result, x, memory);
   batch.load(nullptr, dims.N);
-  std::vector<std::unique_ptr<typename Batch<F, V>::Worker>> workers;
+  std::vector<std::unique_ptr<typename Batch::Worker>> workers;
   const double step = work_per_step(problem.model, true) / 8;
   while (!stop.check() && batch.next()) {
-    const double group = step * static_cast<double>(kelman::lanes<V> * batch.steps());
+    const double group = step * static_cast<double>(W * batch.steps());
     const int useful = useful_threads(threads, group * static_cast<double>(batch.groups()));
     const auto grain = static_cast<Index>(std::clamp(1e5 / group, 1.0, 64.0));
     while (static_cast<Index>(workers.size()) < worker_count(batch.groups(), grain, useful)) {
-      workers.push_back(std::make_unique<typename Batch<F, V>::Worker>(batch, result));
+      workers.push_back(std::make_unique<typename Batch::Worker>(batch, result));
     }
     parallel_chunks(batch.groups(), grain, useful, stop, [&](Index begin, Index end, Index worker) {
       for (Index g = begin; g < end && !stop.requested(); ++g) {
         batch.means(g, *workers[static_cast<std::size_t>(worker)]);
       }
     });
+    if (batch.differs()) {
+      return false;
+    }
   }
   if (stop.requested()) {
-    return;
+    return true;
   }
   batch.finish_covariances();
   std::vector<Index> again;
@@ -324,23 +354,7 @@ void run(const FilterProblem<typename F::scalar>& problem, const FilterResult<ty
       careful.run(i, i + 1, stop);
     }
   }
-}
-
-}  // namespace kelman::linear::shared
-
-namespace kelman::linear {
-
-/// Filters all series of a problem that `shared::applies` to.
-template <Form F>
-void run_shared(const FilterProblem<typename F::scalar>& problem, const FilterResult<typename F::scalar>& result,
-                int threads, Interrupt& stop) {
-  using Scalar = typename F::scalar;
-  const bool writes = result.loglik_obs || (result.mean && !result.mean.constant());
-  if (problem.model.dims.n <= 4 && !writes && problem.model.dims.N > kelman::lanes<shared::Narrow<Scalar>>) {
-    shared::run<F, shared::Wide<Scalar>>(problem, result, threads, stop);
-  } else {
-    shared::run<F, shared::Narrow<Scalar>>(problem, result, threads, stop);
-  }
+  return true;
 }
 
 }  // namespace kelman::linear

@@ -6,17 +6,17 @@
 // A few steps at a time, so that everything in between stays in the first cache.
 #pragma once
 
+#include <limits>
+
 #include "kelman/linear/mean.hpp"
 #include "kelman/linear/shared/columns.hpp"
 #include "kelman/linear/shared/recursion.hpp"
 
 namespace kelman::linear::shared {
 
-/// Lanes of a group: as many registers as hide the wait for each sum, and as the processor has.
+/// Lanes of a group: as many registers as hide the wait for each sum, and as the processor has room for.
 template <Real Scalar>
-using Narrow = Pack<Scalar, 2 * register_lanes<Scalar>>;
-template <Real Scalar>
-using Wide = Pack<Scalar, (register_bytes == 64 ? 4 : 2) * register_lanes<Scalar>>;
+using SideBySide = Pack<Scalar, (register_bytes == 64 ? 3 : 2) * register_lanes<Scalar>>;
 
 /// Results beyond this size are written past the caches.
 inline constexpr Index cached_bytes = Index(1) << 24;
@@ -36,7 +36,7 @@ class Reader {
  public:
   using Scalar = scalar_of<V>;
 
-  Reader(const Steps<Scalar>& steps, Workspace& memory)
+  [[gnu::noinline]] Reader(const Steps<Scalar>& steps, Workspace& memory)
       : steps_(steps),
         n_(steps.problem().model.dims.n),
         m_(steps.problem().model.dims.m),
@@ -51,10 +51,12 @@ class Reader {
   /// Steps of a whole chunk.
   [[nodiscard]] Index span() const noexcept { return span_; }
 
-  /// Reads steps [first, first + count) and points the chunk at them.
+  /// Reads steps [first, first + count) and points the chunk at them. Lanes that have a value where the tape takes it
+  /// for missing become NaN in `chunk.unsound`.
   void read(const Members<kelman::lanes<V>>& members, Index first, Index count, Chunk<V>& chunk) noexcept {
     const auto& data = steps_.problem().data;
     shared::read<V>(data.z, members, first, count, m_, y_);
+    find_surplus(first, count, *chunk.unsound);
     expect<V>(data.z, members, std::min(first + 2 * span_, steps_.problem().model.dims.T - count), count);
     if (steps_.corrects()) {
       correct(members, first, count);
@@ -72,8 +74,22 @@ class Reader {
   [[nodiscard]] const V* corrected() const noexcept { return y_; }
 
  private:
+  void find_surplus(Index first, Index count, V& unsound) const noexcept {
+    for (Index c = 0; c < count; ++c) {
+      const Slot<Scalar> slot = steps_.slot(first + c);
+      Index e = 0;
+      for (Index j = 0; slot.head->count < m_ && j < m_; ++j) {
+        if (e < slot.head->count && slot.component[e] == j) {
+          ++e;
+        } else {
+          unsound = select(is_nan(y_[c * m_ + j]), unsound, V(std::numeric_limits<Scalar>::quiet_NaN()));
+        }
+      }
+    }
+  }
+
   /// y -= c + D u                                                                          (m) -= (m) + (m×p)(p)
-  void correct(const Members<kelman::lanes<V>>& members, Index first, Index count) noexcept {
+  [[gnu::noinline]] void correct(const Members<kelman::lanes<V>>& members, Index first, Index count) noexcept {
     const auto& problem = steps_.problem();
     const auto& model = problem.model;
     for (Index c = 0; c < count; ++c) {
@@ -107,7 +123,7 @@ class Reader {
   }
 
   /// b + B u                                                                                  (n) = (n) + (n×p)(p)
-  void drive(const Members<kelman::lanes<V>>& members, Index first, Index count) noexcept {
+  [[gnu::noinline]] void drive(const Members<kelman::lanes<V>>& members, Index first, Index count) noexcept {
     const auto& problem = steps_.problem();
     const auto& model = problem.model;
     for (Index c = 0; c < count; ++c) {
@@ -141,7 +157,7 @@ class Reader {
   }
 
   /// L⁻¹ y where a slot has an L, at the places of z.
-  [[nodiscard]] const V* decorrelated(Index first, Index count) noexcept {
+  [[nodiscard, gnu::noinline]] const V* decorrelated(Index first, Index count) noexcept {
     std::copy_n(y_, count * m_, mixed_);
     for (Index c = 0; c < count; ++c) {
       const Slot<Scalar> slot = steps_.slot(first + c);
@@ -175,7 +191,7 @@ class GroupFilter {
   using Scalar = scalar_of<V>;
   using Lane = Members<kelman::lanes<V>>;
 
-  GroupFilter(const Steps<Scalar>& steps, const FilterResult<Scalar>& result, Workspace& memory)
+  [[gnu::noinline]] GroupFilter(const Steps<Scalar>& steps, const FilterResult<Scalar>& result, Workspace& memory)
       : steps_(steps),
         n_(steps.problem().model.dims.n),
         m_(steps.problem().model.dims.m),
@@ -240,7 +256,7 @@ class GroupFilter {
   }
 
   /// z - c - D u - H x before the measurement, in the user's components                          (m) = (m) - (m×n)(n)
-  void innovate(Index first, Index count, const V* predicted, V* out) const noexcept {
+  [[gnu::noinline]] void innovate(Index first, Index count, const V* predicted, V* out) const noexcept {
     for (Index c = 0; c < count; ++c) {
       const Scalar* const H = steps_.problem().model.H.at(0, first + c);
       for (Index j = 0; j < m_; ++j) {

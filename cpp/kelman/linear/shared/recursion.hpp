@@ -13,6 +13,13 @@
 #include "kelman/core/pack.hpp"
 #include "kelman/linear/shared/steps.hpp"
 
+/// What must not become a call: arrays that it indexes stay in registers.
+#if defined(__GNUC__)
+#define KELMAN_INLINED __attribute__((always_inline))
+#else
+#define KELMAN_INLINED
+#endif
+
 namespace kelman::linear::shared {
 
 /// A few steps of one group of series. Results whose pointer is null are not kept.
@@ -34,28 +41,99 @@ struct Chunk {
   V* residual = nullptr;     ///< v (count×m)
 };
 
-/// y - h x in two chains, which halves the wait for the sum.                                          (1) = (1) -
-/// (n)(n)
-template <int n, class V>
-[[nodiscard]] inline V residual_of(const V& y, const scalar_of<V>* h, const V* x) noexcept {
-  V even = fused(-h[0], x[0], y);
-  if constexpr (n >= 4) {
-    V odd = V(h[1]) * x[1];
-    for (int j = 2; j < n; ++j) {
-      if (j % 2 == 0) {
-        even = fused(-h[j], x[j], even);
-      } else {
-        odd = fused(h[j], x[j], odd);
-      }
-    }
-    return even - odd;
-  } else {
-    for (int j = 1; j < n; ++j) {
-      even = fused(-h[j], x[j], even);
-    }
-    return even;
-  }
+/// body(0), ..., body(n - 1) with constant arguments: arrays that are indexed by them stay in registers.
+template <int n, class Body>
+inline KELMAN_INLINED void unrolled(Body&& body) noexcept {
+  [&]<int... i>(std::integer_sequence<int, i...>)
+      KELMAN_INLINED { (body(std::integral_constant<int, i>{}), ...); }(std::make_integer_sequence<int, n>{});
 }
+
+/// n packs as single registers, which the compiler keeps where it would put a pack into memory.
+template <class V, int n>
+struct Registers {
+  using Scalar = scalar_of<V>;
+  using Unit = typename V::Unit;
+  Unit v[n][V::units];
+
+  [[gnu::always_inline]] static Unit all(Scalar a) noexcept { return a - Unit{}; }
+
+  [[gnu::always_inline]] void load(const V* from) noexcept {
+    unrolled<n>([&](auto i)
+                    KELMAN_INLINED { unrolled<V::units>([&](auto u) KELMAN_INLINED { v[i][u] = from[i].v[u]; }); });
+  }
+
+  [[gnu::always_inline]] void store(V* to) const noexcept {
+    unrolled<n>([&](auto i)
+                    KELMAN_INLINED { unrolled<V::units>([&](auto u) KELMAN_INLINED { to[i].v[u] = v[i][u]; }); });
+  }
+
+  [[gnu::always_inline]] void copy(const Registers& from) noexcept {
+    unrolled<n>([&](auto i)
+                    KELMAN_INLINED { unrolled<V::units>([&](auto u) KELMAN_INLINED { v[i][u] = from.v[i][u]; }); });
+  }
+
+  /// v_i += a_i x                                                                                 (n) += (n)(1)
+  [[gnu::always_inline]] void add(const Scalar* a, const Registers<V, 1>& x) noexcept {
+    unrolled<n>([&](auto i) KELMAN_INLINED {
+      unrolled<V::units>([&](auto u) KELMAN_INLINED { v[i][u] = unit::fma<Scalar>(all(a[i]), x.v[0][u], v[i][u]); });
+    });
+  }
+
+  /// v_i += from_i
+  [[gnu::always_inline]] void add(const V* from) noexcept {
+    unrolled<n>([&](auto i)
+                    KELMAN_INLINED { unrolled<V::units>([&](auto u) KELMAN_INLINED { v[i][u] += from[i].v[u]; }); });
+  }
+
+  /// y -= a v in two chains, which halves the wait for the sum.                                        (1) -= (n)(n)
+  [[gnu::always_inline]] void take_from(Registers<V, 1>& y, const Scalar* a) const noexcept {
+    unrolled<V::units>([&](auto u) KELMAN_INLINED { y.v[0][u] = unit::fma<Scalar>(all(-a[0]), v[0][u], y.v[0][u]); });
+    if constexpr (n < 4) {
+      unrolled<n - 1>([&](auto i) KELMAN_INLINED {
+        constexpr int j = i + 1;
+        unrolled<V::units>([&](auto u)
+                               KELMAN_INLINED { y.v[0][u] = unit::fma<Scalar>(all(-a[j]), v[j][u], y.v[0][u]); });
+      });
+    } else {
+      Registers<V, 1> odd;
+      unrolled<V::units>([&](auto u) KELMAN_INLINED { odd.v[0][u] = all(a[1]) * v[1][u]; });
+      unrolled<n - 2>([&](auto i) KELMAN_INLINED {
+        constexpr int j = i + 2;
+        unrolled<V::units>([&](auto u) KELMAN_INLINED {
+          if constexpr (j % 2 == 0) {
+            y.v[0][u] = unit::fma<Scalar>(all(-a[j]), v[j][u], y.v[0][u]);
+          } else {
+            odd.v[0][u] = unit::fma<Scalar>(all(a[j]), v[j][u], odd.v[0][u]);
+          }
+        });
+      });
+      unrolled<V::units>([&](auto u) KELMAN_INLINED { y.v[0][u] -= odd.v[0][u]; });
+    }
+  }
+
+  /// A from, in two chains; A_ij is at a[i row + j col].                                           (n) = (n×n)(n)
+  [[gnu::always_inline]] void product(const Scalar* a, Index row, Index col, const Registers& from) noexcept {
+    constexpr int half = n >= 4 ? n / 2 : n;
+    unrolled<n>([&](auto i) KELMAN_INLINED {
+      unrolled<V::units>([&](auto u) KELMAN_INLINED {
+        Unit first = all(a[i * row]) * from.v[0][u];
+        unrolled<half - 1>([&](auto l) KELMAN_INLINED {
+          constexpr int j = l + 1;
+          first = unit::fma<Scalar>(all(a[i * row + j * col]), from.v[j][u], first);
+        });
+        if constexpr (half < n) {
+          Unit second = all(a[i * row + half * col]) * from.v[half][u];
+          unrolled<n - half - 1>([&](auto l) KELMAN_INLINED {
+            constexpr int j = l + half + 1;
+            second = unit::fma<Scalar>(all(a[i * row + j * col]), from.v[j][u], second);
+          });
+          first += second;
+        }
+        v[i][u] = first;
+      });
+    });
+  }
+};
 
 /// The steps of a chunk, for n states.
 template <class V, int n>
@@ -63,69 +141,54 @@ void advance(const Chunk<V>& chunk) noexcept {
   using Scalar = scalar_of<V>;
   const Steps<Scalar>& steps = *chunk.steps;
   const Index m = steps.problem().model.dims.m;
-  V x[n];
-  for (int i = 0; i < n; ++i) {
-    x[i] = chunk.x[i];
-  }
+  Registers<V, n> x;
+  x.load(chunk.x);
   V quadratic = *chunk.quadratic;
   for (Index c = 0; c < chunk.count; ++c) {
     const Index k = chunk.first + c;
     if (steps.moves(k)) {
-      const Scalar* const A = steps.A(k);
-      const Scalar* const drive = steps.drive(k);
-      V next[n];
-      for (int i = 0; i < n; ++i) {
-        if (chunk.drive != nullptr) {
-          next[i] = fused(A[i * n], x[0], chunk.drive[c * n + i]);
-        } else if (drive != nullptr) {
-          next[i] = fused(A[i * n], x[0], V(drive[i]));
-        } else {
-          next[i] = V(A[i * n]) * x[0];
-        }
-        for (int j = 1; j < n; ++j) {
-          next[i] = fused(A[i * n + j], x[j], next[i]);
-        }
-      }
-      for (int i = 0; i < n; ++i) {
-        x[i] = next[i];
+      Registers<V, n> next;
+      next.product(steps.A(k), n, 1, x);
+      x.copy(next);
+      if (chunk.drive != nullptr) {
+        x.add(chunk.drive + c * n);
+      } else if (const Scalar* const drive = steps.drive(k)) {
+        Registers<V, 1> one;
+        unrolled<V::units>([&](auto u) KELMAN_INLINED { one.v[0][u] = Registers<V, 1>::all(Scalar(1)); });
+        x.add(drive, one);
       }
     }
     if (chunk.predicted != nullptr) {
-      for (int i = 0; i < n; ++i) {
-        chunk.predicted[c * n + i] = x[i];
-      }
+      x.store(chunk.predicted + c * n);
     }
     const Slot<Scalar> slot = steps.slot(k);
     const Scalar* const inverse = steps.inverse(k);
+    const Index count = slot.head->count;
     V q(Scalar(0));
-    for (Index e = 0; e < slot.head->count; ++e) {
-      const V v = residual_of<n>(chunk.y[c * m + slot.component[e]], slot.rows + e * n, x);
+    for (Index e = 0; e < count; ++e) {
+      Registers<V, 1> v;
+      v.load(chunk.y + c * m + slot.component[e]);
+      x.take_from(v, slot.rows + e * n);
       if (chunk.residual != nullptr) {
-        chunk.residual[c * m + e] = v;
+        v.store(chunk.residual + c * m + e);
       }
-      q = fused(v * V(inverse[e]), v, q);
-      const Scalar* const K = slot.gains + e * n;
-      for (int i = 0; i < n; ++i) {
-        x[i] = fused(K[i], v, x[i]);
-      }
+      unrolled<V::units>([&](auto u)
+                             KELMAN_INLINED { q.v[u] = unit::fma<Scalar>(v.v[0][u] * inverse[e], v.v[0][u], q.v[u]); });
+      x.add(slot.gains + e * n, v);
     }
     quadratic += q;
     if (chunk.gained != nullptr) {
       chunk.gained[c] = fused(Scalar(-0.5), q, V(slot.head->constant));
     }
     if (chunk.mean != nullptr) {
-      for (int i = 0; i < n; ++i) {
-        chunk.mean[c * n + i] = x[i];
-      }
+      x.store(chunk.mean + c * n);
     }
   }
+  x.store(chunk.x);
   // an x that is not finite stays so, for every later one is made of all of it
-  V unsound = *chunk.unsound;
   for (int i = 0; i < n; ++i) {
-    chunk.x[i] = x[i];
-    unsound = fused(Scalar(0), x[i], unsound);
+    *chunk.unsound = fused(Scalar(0), chunk.x[i], *chunk.unsound);
   }
-  *chunk.unsound = unsound;
   *chunk.quadratic = quadratic;
 }
 
@@ -138,16 +201,30 @@ void predict_any(const Chunk<V>& chunk, Index c) noexcept {
   const Index n = steps.problem().model.dims.n;
   const Index k = chunk.first + c;
   const Scalar* const drive = steps.drive(k);
+  V* const x = chunk.x;
+  V* const next = chunk.next;
   for (Index i = 0; i < n; ++i) {
-    chunk.next[i] = chunk.drive != nullptr ? chunk.drive[c * n + i] : V(drive != nullptr ? drive[i] : Scalar(0));
+    next[i] = chunk.drive != nullptr ? chunk.drive[c * n + i] : V(drive != nullptr ? drive[i] : Scalar(0));
   }
   if (const SparseRows<Scalar>* const sparse = steps.sparse()) {
+    const std::int32_t* const begin = sparse->begin.data();
+    const std::int32_t* const column = sparse->column.data();
+    const Scalar* const value = sparse->value.data();
     for (Index i = 0; i < n; ++i) {
-      V sum = chunk.next[i];
-      for (std::int32_t l = sparse->begin[i]; l < sparse->begin[i + 1]; ++l) {
-        sum = fused(sparse->value[l], chunk.x[sparse->column[l]], sum);
+      V sum = next[i];
+      std::int32_t l = begin[i];
+      if (begin[i + 1] - l > 3) {  // a long row in two chains
+        V other(Scalar(0));
+        for (; l + 1 < begin[i + 1]; l += 2) {
+          sum = fused(value[l], x[column[l]], sum);
+          other = fused(value[l + 1], x[column[l + 1]], other);
+        }
+        sum += other;
       }
-      chunk.next[i] = sum;
+      for (; l < begin[i + 1]; ++l) {
+        sum = fused(value[l], x[column[l]], sum);
+      }
+      next[i] = sum;
     }
   } else {
     const Scalar* const A = steps.A(k);
@@ -155,33 +232,33 @@ void predict_any(const Chunk<V>& chunk, Index c) noexcept {
     for (; i + rows <= n; i += rows) {
       V sum[rows];
       for (Index r = 0; r < rows; ++r) {
-        sum[r] = chunk.next[i + r];
+        sum[r] = next[i + r];
       }
       for (Index j = 0; j < n; ++j) {
-        const V x = chunk.x[j];
+        const V from = x[j];
         for (Index r = 0; r < rows; ++r) {
-          sum[r] = fused(A[(i + r) * n + j], x, sum[r]);
+          sum[r] = fused(A[(i + r) * n + j], from, sum[r]);
         }
       }
       for (Index r = 0; r < rows; ++r) {
-        chunk.next[i + r] = sum[r];
+        next[i + r] = sum[r];
       }
     }
     for (; i < n; ++i) {
-      V sum = chunk.next[i];
+      V sum = next[i];
       for (Index j = 0; j < n; ++j) {
-        sum = fused(A[i * n + j], chunk.x[j], sum);
+        sum = fused(A[i * n + j], x[j], sum);
       }
-      chunk.next[i] = sum;
+      next[i] = sum;
     }
   }
   if (steps.problem().model.joint()) {
     for (Index i = 0; i < n; ++i) {
-      chunk.next[i] += chunk.x[n + i];
+      next[i] += x[n + i];
     }
   }
   for (Index i = 0; i < n; ++i) {
-    chunk.x[i] = chunk.next[i];
+    x[i] = next[i];
   }
 }
 
@@ -195,7 +272,8 @@ void advance_any(const Chunk<V>& chunk) noexcept {
   const Index m = model.dims.m;
   const Index s = model.size();
   const bool joint = model.joint();
-  const std::vector<std::int32_t>& seen = steps.seen();
+  const std::int32_t* const seen = steps.seen().data();
+  const auto visible = static_cast<Index>(steps.seen().size());
   V* const x = chunk.x;
   for (Index c = 0; c < chunk.count; ++c) {
     const Index k = chunk.first + c;
@@ -212,8 +290,8 @@ void advance_any(const Chunk<V>& chunk) noexcept {
     for (Index e = 0; e < slot.head->count; ++e) {
       const Scalar* const h = slot.rows + e * n;
       V v = chunk.y[c * m + slot.component[e]];
-      for (const std::int32_t j : seen) {
-        v = fused(-h[j], x[j], v);
+      for (Index l = 0; l < visible; ++l) {
+        v = fused(-h[seen[l]], x[seen[l]], v);
       }
       if (joint) {
         v -= x[2 * n + e];
@@ -223,7 +301,8 @@ void advance_any(const Chunk<V>& chunk) noexcept {
       }
       q = fused(v * V(inverse[e]), v, q);
       const Scalar* const K = slot.gains + e * s;
-      for (Index i = 0; i < slot.head->size; ++i) {
+      const Index size = slot.head->size;
+      for (Index i = 0; i < size; ++i) {
         x[i] = fused(K[i], v, x[i]);
       }
     }

@@ -34,47 +34,30 @@ void retreat(const Retreat<V>& back) noexcept {
   using Scalar = scalar_of<V>;
   const Steps<Scalar>& steps = *back.steps;
   const Index m = steps.problem().model.dims.m;
-  V r[n];
-  for (int i = 0; i < n; ++i) {
-    r[i] = back.r0[i];
-  }
+  Registers<V, n> r;
+  r.load(back.r0);
   for (Index k = back.last; k-- > back.first;) {
     if (k + 1 < back.length) {
-      const Scalar* const A = steps.A(k + 1);
-      V next[n];
-      for (int j = 0; j < n; ++j) {
-        next[j] = V(A[j]) * r[0];
-        for (int i = 1; i < n; ++i) {
-          next[j] = fused(A[i * n + j], r[i], next[j]);
-        }
-      }
-      for (int j = 0; j < n; ++j) {
-        r[j] = next[j];
-      }
+      Registers<V, n> next;
+      next.product(steps.A(k + 1), 1, n, r);
+      r.copy(next);
     }
-    const Scalar* const P = back.history->cov_at(k);
     V* const x = back.mean + (k - back.first) * n;
-    for (int i = 0; i < n; ++i) {
-      V sum = x[i];
-      for (int j = 0; j < n; ++j) {
-        sum = fused(P[i * n + j], r[j], sum);
-      }
-      x[i] = sum;
-    }
+    Registers<V, n> change;
+    change.product(back.history->cov_at(k), n, 1, r);
+    change.add(x);
+    change.store(x);
     const Slot<Scalar> slot = steps.slot(k);
     const Scalar* const inverse = steps.inverse(k);
     const V* const v = back.residual + (k - back.first) * m;
     for (Index e = slot.head->count; e-- > 0;) {
-      const V scaled = residual_of<n>(V(inverse[e]) * v[e], slot.gains + e * n, r);
-      const Scalar* const h = slot.rows + e * n;
-      for (int i = 0; i < n; ++i) {
-        r[i] = fused(h[i], scaled, r[i]);
-      }
+      Registers<V, 1> scaled;
+      unrolled<V::units>([&](auto u) KELMAN_INLINED { scaled.v[0][u] = v[e].v[u] * inverse[e]; });
+      r.take_from(scaled, slot.gains + e * n);
+      r.add(slot.rows + e * n, scaled);
     }
   }
-  for (int i = 0; i < n; ++i) {
-    back.r0[i] = r[i];
-  }
+  r.store(back.r0);
 }
 
 /// sum_i a_i r_i over a vector of any length.                                                          (1) = (1×n)(n)

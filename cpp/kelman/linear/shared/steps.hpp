@@ -65,7 +65,8 @@ template <Real Scalar>
 class Steps {
  public:
   /// `tape` has room for `window` steps, and outlives this.
-  Steps(const FilterProblem<Scalar>& problem, const Tape<Scalar>& tape, Index window, Workspace& memory)
+  [[gnu::noinline]] Steps(const FilterProblem<Scalar>& problem, const Tape<Scalar>& tape, Index window,
+                          Workspace& memory)
       : problem_(problem),
         n_(problem.model.dims.n),
         m_(problem.model.dims.m),
@@ -99,7 +100,7 @@ class Steps {
   void begin(Index first) noexcept { first_ = first; }
 
   /// Makes the numbers of steps [first, last) from the tape; `i` is any of the series.
-  void prepare(Index i, Index last) noexcept {
+  [[gnu::noinline]] void prepare(Index i, Index last) noexcept {
     mixed_ = false;
     for (Index k = first_; k < last; ++k) {
       const Slot<Scalar> slot = this->slot(k);
