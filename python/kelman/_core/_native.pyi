@@ -161,6 +161,15 @@ def linear_smooth(
     Returns a dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at; and under 'method' what ran.
     """
 
+def memory_rate(
+    kind: str,
+    megabytes: typing.SupportsInt | typing.SupportsIndex,
+    seconds: typing.SupportsFloat | typing.SupportsIndex,
+) -> float:
+    """
+    GB/s of one thread on a block in use: kind is read, write or stream (writing past the caches).
+    """
+
 __version__: str
 activations: tuple = ("identity", "tanh", "relu", "leaky_relu", "sigmoid", "softplus")
 isa: str
