@@ -303,7 +303,9 @@ def test_ragged_series_end_where_they_end() -> None:
                 np.testing.assert_array_equal(raw[name][i, :length], own[name][0])
             for name in STATE:
                 np.testing.assert_array_equal(raw[f"state_{name}"][i], own[f"state_{name}"][0])
-            np.testing.assert_array_equal(smoothed["lag_one_cov"][i, :length], smooth_raw(cut, 1, 1)["lag_one_cov"][0])
+            # the row that is left may be complete where others of the batch are not, and go another way
+            alone_lag = smooth_raw(cut, 1, 1)["lag_one_cov"][0]
+            np.testing.assert_allclose(smoothed["lag_one_cov"][i, :length], alone_lag, rtol=1e-12, atol=1e-14)
         assert np.isnan(raw["mean"][i, length:]).all()
         assert np.isnan(raw["predicted_cov"][i, length:]).all()
         assert np.isnan(smoothed["cov"][i, length:]).all()
