@@ -59,13 +59,12 @@ inline void exchange(U (&block)[L]) noexcept {
 #endif
 
 /// Transposes L registers of L values, all within registers.                                 (L×L) = (L×L)'
-template <Real T>
-inline void transpose(typename Vector<T>::type (&block)[Pack<T, register_lanes<T>>::unit_lanes]) noexcept {
+template <Real T, class U, int L>
+inline void transpose(U (&block)[L]) noexcept {
 #ifdef KELMAN_PORTABLE_PACK
   (void)block;  // one number
 #else
-  using U = typename Vector<T>::type;
-  constexpr int L = register_lanes<T>;
+  static_assert(L == register_lanes<T>);
   constexpr int per = 16 / static_cast<int>(sizeof(T));
   using Order = std::make_integer_sequence<int, L>;
   // within 128 bits
