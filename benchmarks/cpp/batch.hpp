@@ -57,7 +57,7 @@ class Batch {
     problem.start.mean = {x_.data(), 0, 0};
     problem.start.cov = {P_.data(), 0, 0};
     problem.data.z = {z_.data(), T * m, m};
-    problem.shared = linear::shares_covariances(problem.model, problem.start, problem.data);
+    problem.shared = linear::shares_covariances(problem.model, problem.start, problem.data, false);
     loglik_.assign(size(N), 0.0);
     status_.assign(size(N), 0);
     failed_.assign(size(N), 0);

@@ -94,7 +94,7 @@ struct Case {
     problem.start.mean = {x.data(), 0, 0};
     problem.start.cov = {P.data(), 0, 0};
     problem.data.z = {z.data(), T * m, m};
-    problem.shared = linear::shares_covariances(model, problem.start, problem.data);
+    problem.shared = linear::shares_covariances(model, problem.start, problem.data, false);
     allocate();
   }
 
