@@ -275,7 +275,7 @@ TEST_CASE("single precision is as good as its rounding") {
   }
 }
 
-TEST_CASE("threads and shared covariances change no bit") {
+TEST_CASE("threads change no bit, shared covariances nothing but rounding") {
   Interrupt stop;
   for (const double missing : {0.0, 0.2}) {
     Case<double> one(3, 2, 50, 200, missing, false, 5);
@@ -296,13 +296,13 @@ TEST_CASE("threads and shared covariances change no bit") {
     own.allocate();
     linear::filter(own.problem, own.filtered, 2, stop);
     linear::smooth(own.problem, own.smoothed, 2, stop);
-    CHECK(same_bits(one.mean, own.mean));
-    for (std::size_t at = 0; at < one.smoothed_mean.size(); ++at) {  // in lanes
+    for (std::size_t at = 0; at < one.mean.size(); ++at) {
+      CHECK(std::abs(one.mean[at] - own.mean[at]) < 1e-12);
       CHECK(std::abs(one.smoothed_mean[at] - own.smoothed_mean[at]) < 1e-12);
     }
-    own.cov.resize(50 * 9);
-    one.cov.resize(50 * 9);
-    CHECK(same_bits(one.cov, own.cov));
+    for (std::size_t at = 0; at < std::size_t(50 * 9); ++at) {  // of the first series
+      CHECK(std::abs(one.cov[at] - own.cov[at]) < 1e-12);
+    }
   }
 }
 
