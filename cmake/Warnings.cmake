@@ -8,6 +8,8 @@ function(kelman_warnings target)
       false_alarms
       $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,14>>:-Wno-maybe-uninitialized>
     )
+    # It also warns of the remainder of an unrolled loop over n values where n is known and there is none.
+    list(APPEND false_alarms $<$<CXX_COMPILER_ID:GNU>:-Wno-aggressive-loop-optimizations>)
     target_compile_options(
       ${target}
       PRIVATE
