@@ -10,10 +10,9 @@ namespace kelman::linear {
 enum class Way : unsigned {
   univariate = 1U << 0,  ///< one series at a time, every kind of model and start
   shared = 1U << 1,      ///< covariances once for all series
-  grouped = 1U << 2,     ///< covariances once for each pattern of gaps
-  lanes = 1U << 3,       ///< series side by side in vector registers
-  scalar = 1U << 4,      ///< one series at a time, for regular models
-  steady = 1U << 5,      ///< scalar, and the covariances were constant from some step on
+  lanes = 1U << 2,       ///< series side by side in vector registers
+  scalar = 1U << 3,      ///< one series at a time, for regular models
+  steady = 1U << 4,      ///< scalar, and the covariances were constant from some step on
 };
 
 /// The ways that were taken. Each worker has its own, and they are joined at the end.
@@ -34,9 +33,9 @@ class Method {
 
   /// The words, joined by "+": "univariate+lanes".
   [[nodiscard]] std::string text() const {
-    constexpr const char* words[] = {"univariate", "shared", "grouped", "lanes", "scalar", "steady"};
+    constexpr const char* words[] = {"univariate", "shared", "lanes", "scalar", "steady"};
     std::string joined;
-    for (unsigned bit = 0; bit < 6; ++bit) {
+    for (unsigned bit = 0; bit < 5; ++bit) {
       if ((bits_ >> bit & 1U) != 0) {
         joined += (joined.empty() ? "" : "+") + std::string(words[bit]);
       }

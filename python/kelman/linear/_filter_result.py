@@ -41,7 +41,7 @@ class FilterResult(Kept):
     store : str
         What was kept.
     method : str
-        What ran: "shared" (covariances once for all series), "grouped" (once for each pattern of gaps), "lanes" (series
+        What ran: "shared" (covariances once for all series), "lanes" (series
         side by side in vector registers), "scalar" (one series), "steady" (one series, whose covariances became
         constant), "univariate" (one series at a time, every kind of model and start), several joined by "+", as
         "univariate+lanes" after a diffuse start; or "reference" (PyTorch).
