@@ -96,7 +96,8 @@ def page(results: dict[str, Any]) -> str:
     parts += ["## In short", "", "Times are for one step of one series (ns), or for all of it (ms).", ""]
     parts += [*_summary(results["workloads"]), ""]
     parts += [
-        f"- {other['what']}: {_number(other['value'])} {other['unit']} (goal: at most {_number(other['goal'])})"
+        f"- {other['what']}: {_number(other['value'])} {other['unit']}"
+        f" (goal {_number(other['goal'])}{'' if other['met'] else ', missed'})"
         for other in results["others"]
     ]
     parts += [
