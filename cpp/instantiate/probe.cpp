@@ -64,7 +64,7 @@ double fma_rate(double seconds) {
 double memory_rate(Traffic kind, std::size_t megabytes, double seconds) {
   constexpr std::align_val_t line{64};
   const std::size_t count = megabytes * 1000000 / sizeof(double) / lanes<Wide> * lanes<Wide>;
-  const auto release = [line](double* block) { ::operator delete[](block, line); };
+  const auto release = [](double* block) { ::operator delete[](block, line); };
   const std::unique_ptr<double[], decltype(release)> block(new (line) double[count], release);
   write_all(block.get(), count, 1.0);
   volatile double used = 0.0;

@@ -20,13 +20,13 @@ namespace {
 /// Some stable model of size n with m components.
 template <class T>
 struct Model {
-  Model(int n, int m, double precise) : A(n * n), Q(n * n), H(m * n), R(m) {
+  Model(std::size_t n, std::size_t m, double precise) : A(n * n), Q(n * n), H(m * n), R(m) {
     std::mt19937 generator(static_cast<unsigned>(10 * n + m));
     std::normal_distribution<double> normal;
     for (T& a : A) {
-      a = static_cast<T>(0.5 * normal(generator) / std::sqrt(n));
+      a = static_cast<T>(0.5 * normal(generator) / std::sqrt(static_cast<double>(n)));
     }
-    for (int i = 0; i < n; ++i) {
+    for (std::size_t i = 0; i < n; ++i) {
       Q[i * n + i] = T(1);
     }
     for (T& h : H) {
@@ -73,7 +73,7 @@ template <int n, class T, int units>
 void compare(double precise) {
   using V = Pack<T, units * kelman::register_lanes<T>>;
   constexpr int m = 3, steps = 40, W = kelman::lanes<V>;
-  const Model<T> model(n, m, precise);
+  const Model<T> model(std::size_t{n}, std::size_t{m}, precise);
   std::mt19937 generator(7);
   std::normal_distribution<double> normal;
   std::vector<V> y(m * steps);
