@@ -38,6 +38,14 @@ class GradientArrays {
     return field;
   }
 
+  /// Makes all arrays zero again.
+  void clear() {
+    for (const auto& entry : results) {
+      py::array array = py::cast<py::array>(entry.second);
+      std::memset(array.mutable_data(), 0, static_cast<std::size_t>(array.nbytes()));
+    }
+  }
+
   py::dict results;
 
  private:
@@ -48,7 +56,7 @@ class GradientArrays {
 py::dict gradient_of(const py::object& arrays, bool summed, int threads) {
   using Scalar = double;
   ProblemReader reader(arrays);
-  const auto problem = read_problem<Scalar>(reader);
+  const auto problem = read_problem<Scalar>(reader, false, true);
   const auto& model = problem.model;
   const auto [n, m, p, T, N] = model.dims;
   linear::GradientResult<Scalar> result;
@@ -73,6 +81,22 @@ py::dict gradient_of(const py::object& arrays, bool summed, int threads) {
   const bool before = problem.start.before_first;
   result.noise_mean = own.make<Scalar>("noise_mean", before, false, {n});
   result.noise_cov = own.make<Scalar>("noise_cov", before, false, {n, n});
+  const auto finish = [&](const char* method) {
+    for (const auto& entry : whole.results) {
+      own.results[entry.first] = entry.second;
+    }
+    own.results["method"] = method;
+    return own.results;
+  };
+  bool done = false;
+  without_gil([&](Interrupt& stop) { done = linear::shared_gradient(problem, result, summed, threads, stop); });
+  if (done) {
+    return finish("shared");
+  }
+  if (problem.shared) {
+    own.clear();
+    whole.clear();
+  }
   auto* run = &linear::form_gradient<Scalar>;
   const char* method = "univariate";
   auto settled = problem;
@@ -85,22 +109,19 @@ py::dict gradient_of(const py::object& arrays, bool summed, int threads) {
     method = "univariate+lanes";
   }
   without_gil([&](Interrupt& stop) { run(problem, result, summed, threads, stop); });
-  for (const auto& entry : whole.results) {
-    own.results[entry.first] = entry.second;
-  }
-  own.results["method"] = method;
-  return own.results;
+  return finish(method);
 }
 
 constexpr const char* gradient_doc = R"(Log-likelihood and its derivatives by the entries of model and start.
 
-`problem` and `threads` are those of linear_filter; in double precision only. Returns a dictionary: loglik, status, failed_at of each series; and
-the derivatives A, H, Q, R, B, D, b, c, S (those that the model has), mean, cov and inf (of the start as it is posed),
-noise_mean and noise_cov (of the noise before the first measurement, if the start is before it). A derivative has the
-shape (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series up: (1, ...), (1, T, ...), but for
-the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij dQ_ij. `method` is 'lanes',
-'univariate' if the problem has S, a singular R, a dense R with partly missing rows, or many states, or
-'univariate+lanes' for a diffuse start.)";
+`problem` and `threads` are those of linear_filter; in double precision only. Returns a dictionary: loglik, status and
+failed_at of each series; and the derivatives A, H, Q, R, B, D, b, c, S (those that the model has), mean, cov and inf
+(of the start as it is posed), noise_mean and noise_cov (of the noise before the first measurement, if the start is
+before it). A derivative has the shape (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series
+up: (1, ...), (1, T, ...), but for the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij
+dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series; else 'lanes', 'univariate' if the
+problem has S, a singular R, a dense R with partly missing rows, or many states, or 'univariate+lanes' for a diffuse
+start.)";
 
 }  // namespace
 

@@ -4,6 +4,9 @@
 //
 // The steps of one segment of time are kept. Of a longer series only what is known before each segment is kept, and the
 // segment is filtered again, to the same bits: memory grows with T / segment.
+//
+// A series at rest, whose means and innovations are zero, goes there and back for its covariances only. Once these have
+// settled, a step repeats the one before.
 #pragma once
 
 #include "kelman/linear/filter.hpp"
@@ -26,18 +29,22 @@ class FormPassage {
  public:
   using Scalar = typename F::scalar;
 
-  FormPassage(const FilterProblem<Scalar>& problem, Workspace& memory)
+  /// `segment`: steps that are kept, 0: as many as fit into the cache. `at_rest`: every series is.
+  FormPassage(const FilterProblem<Scalar>& problem, Workspace& memory, Index segment = 0, bool at_rest = false)
       : problem_(problem),
         n_(problem.model.dims.n),
         m_(problem.model.dims.m),
         s_(problem.model.size()),
         columns_(problem.start.columns),
-        segment_(segment_length(problem.model)),
+        segment_(segment > 0 ? segment : segment_length(problem.model)),
+        at_rest_(at_rest),
+        settles_(at_rest && settles(problem)),
         form_(problem.model, columns_, problem.diffuse_constant, memory),
         means_(problem.model, memory),
         tape_(problem.model, segment_, memory),
         diffuse_(problem.model, columns_),
         mask_(memory.take<unsigned char>(m_)),
+        looked_(memory.take<unsigned char>(m_)),
         steps_(memory.take<Scalar>(segment_ * step_size())),
         marks_(memory.take<Mark>(mark_count())),
         marked_(memory.take<Scalar>(mark_count() * mark_size())) {
@@ -98,6 +105,14 @@ class FormPassage {
   }
 
   [[nodiscard]] Slot<Scalar> slot(Index k) const noexcept { return tape_.at(k - first_); }
+
+  [[nodiscard]] Index segment() const noexcept { return segment_; }  ///< steps per segment
+  [[nodiscard]] Index first() const noexcept { return first_; }      ///< first step of the present segment
+
+  /// What is kept of the present segment: gains, diffuse steps, and P_f (n×n) by steps.
+  [[nodiscard]] const Tape<Scalar>& tape() const noexcept { return tape_; }
+  [[nodiscard]] const DiffuseTape<Scalar>& diffuse_steps() const noexcept { return diffuse_; }
+  [[nodiscard]] Field<const Scalar> filtered() const noexcept { return {step(first_).P_f, 0, step_size()}; }
 
   /// Step k of the diffuse phase, or null after it.
   [[nodiscard]] const DiffuseSlot<Scalar>* diffuse(Index k) const noexcept {
@@ -161,7 +176,7 @@ class FormPassage {
   [[nodiscard]] Scalar* marked(Index k) const noexcept { return marked_ + k / segment_ * mark_size(); }
 
   /// Keeps what is known before step k > 0.
-  void mark(Index k) noexcept {
+  [[gnu::noinline]] void mark(Index k) noexcept {
     if (k == 0) {
       return;
     }
@@ -189,11 +204,45 @@ class FormPassage {
 
   void open(Index k) noexcept {
     first_ = k;
+    settled_ = false;
     diffuse_.clear();
   }
 
+  /// Whether constant gains may take over: the model is the same at all times.
+  [[nodiscard]] static bool settles(const FilterProblem<Scalar>& problem) noexcept {
+    const Model<Scalar>& model = problem.model;
+    return problem.steady && !model.joint() && model.A.constant() && model.H.constant() && model.Q.constant() &&
+           model.R.constant();
+  }
+
+  /// Whether P (n×n) is what it was one step before, to rounding.
+  [[nodiscard]] bool same(const Scalar* P, const Scalar* last) const noexcept {
+    Scalar change(0);
+    Scalar top(0);
+    for (Index l = 0; l < n_ * n_; ++l) {
+      change = std::max(change, std::abs(P[l] - last[l]));
+      top = std::max(top, std::abs(P[l]));
+    }
+    return change <= Scalar(4) * std::numeric_limits<Scalar>::epsilon() * top;
+  }
+
+  /// Whether step k used the components that the one before used.
+  [[nodiscard]] bool same_components(Index k) const noexcept {
+    const Slot<Scalar> now = slot(k);
+    const Slot<Scalar> last = slot(k - 1);
+    return now.head->count == last.head->count &&
+           std::equal(now.component, now.component + now.head->count, last.component);
+  }
+
+  /// Step k as a copy of the one before.
+  void repeat(Index k) noexcept {
+    tape_.copy(k - 1 - first_, k - first_);
+    std::copy_n(step(k - 1).v, step_size(), step(k).v);
+    state_.loglik += static_cast<double>(slot(k).head->constant);
+  }
+
   /// The segment that begins with step k once more.
-  void again(Index i, Index k) {
+  [[gnu::noinline]] void again(Index i, Index k) {
     const double loglik = state_.loglik;
     if (k == 0) {
       begin(i);
@@ -230,15 +279,25 @@ class FormPassage {
   }
 
   /// Step k: the prediction, the covariances and the mean over the measurement.
-  void advance(Index i, Index k) {
+  [[gnu::noinline]] void advance(Index i, Index k) {
     const Data<Scalar>& data = problem_.data;
     Outcome& outcome = state_.outcome;
+    if (settled_) {
+      observe(m_, data.z.at(i, k), looked_);
+      settled_ = std::equal(mask_, mask_ + m_, looked_);
+    }
+    if (settled_) {
+      repeat(k);
+      return;
+    }
     const Step kept = step(k);
     const bool vague = form_.moments().rank > 0;
     if (k > 0 || problem_.start.before_first) {
       const Scalar* const noise = k == 0 && problem_.start.noise_mean ? problem_.start.noise_mean.at(i) : nullptr;
       outcome.report(form_.predict(i, k), k);
-      means_.predict(i, k, data.driving_input(problem_.model.input_lag, i, k), noise, state_.x);
+      if (!at_rest_) {
+        means_.predict(i, k, data.driving_input(problem_.model.input_lag, i, k), noise, state_.x);
+      }
     }
     keep(kept.x, kept.P);
     if (outcome.usable()) {
@@ -246,6 +305,12 @@ class FormPassage {
       outcome.report(form_.update(i, k, mask_, slot(k), vague ? &diffuse_.append() : nullptr), k);
     }
     if (!outcome.usable()) {
+      return;
+    }
+    if (at_rest_) {
+      state_.loglik += static_cast<double>(slot(k).head->constant);
+      keep(kept.x_f, kept.P_f);
+      settled_ = settles_ && k > first_ && !vague && same_components(k) && same(kept.P, step(k - 1).P);
       return;
     }
     state_.loglik +=
@@ -266,16 +331,20 @@ class FormPassage {
   Index s_;
   Index columns_;
   Index segment_;
+  bool at_rest_;
+  bool settles_;
   F form_;
   Means<Scalar> means_;
   Tape<Scalar> tape_;
   DiffuseTape<Scalar> diffuse_;
   unsigned char* mask_;
+  unsigned char* looked_;
   Scalar* steps_;
   Mark* marks_;
   Scalar* marked_;
   MeanState<Scalar> state_;
   Index first_ = 0;  // step of the segment that is kept
+  bool settled_ = false;
 };
 
 }  // namespace kelman::linear

@@ -38,6 +38,12 @@ template <Real Scalar>
 void diffuse_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed,
                       int threads, Interrupt& stop);
 
+/// The same where model, start and gaps are the same in all series: what does not depend on the data once. False if
+/// that way does not suit, or some series has other gaps than the first: then the results are void.
+template <Real Scalar>
+[[nodiscard]] bool shared_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result,
+                                   bool summed, int threads, Interrupt& stop);
+
 /// The same for every kind of problem, one series at a time.
 template <Real Scalar>
 void form_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed, int threads,

@@ -50,6 +50,15 @@ class GradientSums {
     }
   }
 
+  void scale(double factor) noexcept {
+    for (std::size_t f = 0; f < length_.size(); ++f) {
+      double* const values = summable(fields)[f]->data;
+      for (Index l = 0; l < length_[f]; ++l) {
+        values[l] *= factor;
+      }
+    }
+  }
+
   void add(GradientSums& other) noexcept {
     for (std::size_t f = 0; f < length_.size(); ++f) {
       double* const to = summable(fields)[f]->data;

@@ -5,6 +5,7 @@
 // series that share a model, a start and a pattern; and it serves the backward pass of the smoother.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -77,6 +78,26 @@ class Tape {
     return {heads_ + k,       component_ + row,  use_ + row,
             rows_ + row * n_, gains_ + row * s_, variance_ + row,
             tolerance_ + row, mix_ + row * m_,   coupling_ == nullptr ? nullptr : coupling_ + row * m_};
+  }
+
+  /// Slot `to` as a copy of slot `from`.
+  void copy(Index from, Index to) const noexcept {
+    const Slot<Scalar> source = at(from);
+    const Slot<Scalar> target = at(to);
+    const Index count = source.head->count;
+    *target.head = *source.head;
+    std::copy_n(source.component, count, target.component);
+    std::copy_n(source.use, count, target.use);
+    std::copy_n(source.rows, count * n_, target.rows);
+    std::copy_n(source.gains, count * s_, target.gains);
+    std::copy_n(source.variance, count, target.variance);
+    std::copy_n(source.tolerance, count, target.tolerance);
+    if (source.head->mixed) {
+      std::copy_n(source.mix, count * count, target.mix);
+    }
+    if (source.coupling != nullptr) {
+      std::copy_n(source.coupling, count * count, target.coupling);
+    }
   }
 
   /// Bytes of one slot, for choosing how many to keep in the cache.

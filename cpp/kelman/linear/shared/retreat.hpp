@@ -7,7 +7,6 @@
 // with S take the second function, which is a copy of what BackwardMean does for one series.
 #pragma once
 
-#include "kelman/linear/history.hpp"
 #include "kelman/linear/shared/recursion.hpp"
 
 namespace kelman::linear::shared {
@@ -17,7 +16,10 @@ template <class V>
 struct Retreat {
   using Scalar = scalar_of<V>;
   const Steps<Scalar>* steps = nullptr;
-  const History<Scalar>* history = nullptr;
+  Field<const Scalar> cov;                       ///< P_k|k (n×n) of step k at entry k - origin
+  Field<const Scalar> cross;                     ///< Cov(x_k, w_k) (n×n) likewise, null without S
+  const DiffuseTape<Scalar>* diffuse = nullptr;  ///< of step k at k - origin
+  Index origin = 0;
   Index length = 0;  ///< steps of the series
   Index first = 0;
   Index last = 0;
@@ -26,6 +28,13 @@ struct Retreat {
   V* r0 = nullptr;              ///< r (s), in and out
   V* r1 = nullptr;              ///< its diffuse part (s)
   V* scratch = nullptr;         ///< (n + columns)
+  V* adjoint = nullptr;         ///< if wanted: r before the measurement of each step ((last - first)×n)
+  V* score = nullptr;           ///< if wanted: what h is multiplied by, at the places of z ((last - first)×m)
+
+  /// Step k of the diffuse phase, or null after it.
+  [[nodiscard]] const DiffuseSlot<Scalar>* diffuse_at(Index k) const noexcept {
+    return k - origin < diffuse->count() ? &diffuse->at(k - origin) : nullptr;
+  }
 };
 
 /// Back over ordinary steps, for n states.
@@ -44,7 +53,7 @@ void retreat(const Retreat<V>& back) noexcept {
     }
     V* const x = back.mean + (k - back.first) * n;
     Registers<V, n> change;
-    change.product(back.history->cov_at(k), n, 1, r);
+    change.product(back.cov.at(0, k - back.origin), n, 1, r);
     change.add(x);
     change.store(x);
     const Slot<Scalar> slot = steps.slot(k);
@@ -55,6 +64,12 @@ void retreat(const Retreat<V>& back) noexcept {
       unrolled<V::units>([&](auto u) KELMAN_INLINED { scaled.v[0][u] = v[e].v[u] * inverse[e]; });
       r.take_from(scaled, slot.gains + e * n);
       r.add(slot.rows + e * n, scaled);
+      if (back.score != nullptr) {
+        scaled.store(back.score + (k - back.first) * m + slot.component[e]);
+      }
+    }
+    if (back.adjoint != nullptr) {
+      r.store(back.adjoint + (k - back.first) * n);
     }
   }
   r.store(back.r0);
@@ -106,10 +121,10 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
   const Model<Scalar>& model = back.steps->problem().model;
   const Index n = model.dims.n;
   const Index k = back.first;
-  const DiffuseSlot<Scalar>* const diffuse = back.history->diffuse_at(k);
+  const DiffuseSlot<Scalar>* const diffuse = back.diffuse_at(k);
   if (k + 1 < back.length) {
     transition_back(model, back.steps->A(k + 1), back.r0, back.scratch);
-    if (k + 1 < back.history->diffuse.count()) {
+    if (diffuse != nullptr && diffuse->rank > 0) {
       transition_back(model, back.steps->A(k + 1), back.r1, back.scratch);
     }
   }
@@ -123,9 +138,9 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
     }
   } else {
     // x += P r₀ + C r₀_w + V V' r₁
-    const Scalar* const C = back.history->cross_at(k);
+    const Scalar* const C = back.cross ? back.cross.at(0, k - back.origin) : nullptr;
     for (Index i = 0; i < n; ++i) {
-      back.mean[i] += along(n, back.history->cov_at(k) + i * n, back.r0);
+      back.mean[i] += along(n, back.cov.at(0, k - back.origin) + i * n, back.r0);
       if (C != nullptr) {
         back.mean[i] += along(n, C + i * n, back.r0 + n);
       }
@@ -148,6 +163,9 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
     const Scalar* const K = slot.gains + e * model.size();
     const V scaled = V(Scalar(1) / slot.variance[e]) * back.residual[e];
     const V lost = along(s, K, back.r0);
+    if (back.score != nullptr) {
+      back.score[slot.component[e]] = slot.use[e] == Use::diffuse ? -lost : scaled - lost;
+    }
     if (slot.use[e] == Use::diffuse) {
       const V first = scaled - along(s, K, back.r1) - along(s, diffuse->gains + e * model.size(), back.r0);
       add_row(model, h, e, first, back.r1);
@@ -158,6 +176,9 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
       add_row(model, h, e, -along(s, K, back.r1), back.r1);
     }
     add_row(model, h, e, scaled - lost, back.r0);
+  }
+  if (back.adjoint != nullptr) {
+    std::copy_n(back.r0, n, back.adjoint);
   }
 }
 

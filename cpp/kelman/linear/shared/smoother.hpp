@@ -142,7 +142,9 @@ class GroupSmoother {
   void backward(Index first, Index last, Index length) noexcept {
     Retreat<V> back;
     back.steps = &steps_;
-    back.history = &history_;
+    back.cov = {history_.cov, 0, n_ * n_};
+    back.cross = {history_.cross, 0, n_ * n_};
+    back.diffuse = &history_.diffuse;
     back.length = length;
     back.r0 = r0_;
     back.r1 = r1_;
