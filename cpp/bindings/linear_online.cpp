@@ -7,7 +7,7 @@
 
 #include "bindings/linear_problem.hpp"
 #include "bindings/online.hpp"
-#include "kelman/linear/online.hpp"
+#include "kelman/linear/online_filter.hpp"
 
 namespace kelman::bindings {
 
@@ -49,8 +49,7 @@ class StepperOf final : public OnlineHandle {
     dims_.T = varies(whole.model) ? dims_.T : 0;
     work_ = linear::work_per_step(whole.model, false);
     lag_ = whole.model.input_lag;
-    online_ = std::make_unique<linear::Online<linear::Univariate<Scalar>>>(
-        whole.model, whole.start, whole.diffuse_constant, shared, linear::takes_one_steps(whole));
+    online_ = linear::make_online(whole, shared);
     if (lag_ && dims_.p > 0) {
       before_.resize(static_cast<std::size_t>(dims_.N * dims_.p));
       has_before_ = static_cast<bool>(whole.data.u_before);
@@ -155,15 +154,12 @@ class StepperOf final : public OnlineHandle {
   /// Takes a step; tells whether a series got into trouble.
   bool take(const Field<const Scalar>& z, const Field<const Scalar>& u, const unsigned char* measured, Scalar* mean,
             Scalar* loglik) {
-    const bool trouble = online_->step(z, u, driving(u), measured, loglik);
+    const bool trouble = online_->step(z, u, driving(u), measured, mean, loglik);
     if (lag_ && u) {
       has_before_ = true;
       for (Index i = 0; i < dims_.N; ++i) {
         std::copy_n(u.at(i), dims_.p, before_.data() + i * dims_.p);
       }
-    }
-    for (Index i = 0; mean != nullptr && i < dims_.N; ++i) {
-      std::copy_n(online_->state(i).x, dims_.n, mean + i * dims_.n);
     }
     return trouble;
   }
@@ -222,7 +218,7 @@ class StepperOf final : public OnlineHandle {
   bool joint_ = !problem_.attr("S").is_none();
   bool has_before_ = false;
   std::vector<Scalar> before_;
-  std::unique_ptr<linear::Online<linear::Univariate<Scalar>>> online_;
+  std::unique_ptr<linear::OnlineFilter<Scalar>> online_;
   mutable std::atomic<bool> busy_{false};
 };
 

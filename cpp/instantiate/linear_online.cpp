@@ -54,12 +54,18 @@ bool takes_one_steps(const FilterProblem<T>& problem) {
          lanes::serves(problem);
 }
 
+template <Real Scalar>
+std::unique_ptr<OnlineFilter<Scalar>> make_online(const FilterProblem<Scalar>& problem, bool shared) {
+  return std::make_unique<Online<Univariate<Scalar>>>(problem.model, problem.start, problem.diffuse_constant, shared,
+                                                      takes_one_steps(problem));
+}
+
 template OneStep<double> one_step_of(Index) noexcept;
 template OneStep<float> one_step_of(Index) noexcept;
 template bool takes_one_steps(const FilterProblem<double>&);
 template bool takes_one_steps(const FilterProblem<float>&);
 
-template class Online<Univariate<double>>;
-template class Online<Univariate<float>>;
+template std::unique_ptr<OnlineFilter<double>> make_online(const FilterProblem<double>&, bool);
+template std::unique_ptr<OnlineFilter<float>> make_online(const FilterProblem<float>&, bool);
 
 }  // namespace kelman::linear

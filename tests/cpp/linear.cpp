@@ -330,7 +330,7 @@ TEST_CASE("nothing is allocated in a time loop") {
       covariances.backward(0, 20, history, stop);
       const auto outcome = means.run(0, 20, history, trouble, stop);
       for (Index k = 0; k < 20; ++k) {
-        online.step({c.problem.data.z.at(0, k), 20 * m, 0}, {}, {}, nullptr, nullptr);
+        online.step({c.problem.data.z.at(0, k), 20 * m, 0}, {}, {}, nullptr, nullptr, nullptr);
       }
       const long after = allocations.load();
       CHECK(after == before);

@@ -11,8 +11,8 @@
 #include <optional>
 
 #include "kelman/linear/forms/univariate.hpp"
-#include "kelman/linear/mean.hpp"
 #include "kelman/linear/one_step.hpp"
+#include "kelman/linear/online_filter.hpp"
 #include "kelman/linear/problem.hpp"
 
 namespace kelman::linear {
@@ -78,15 +78,16 @@ class Resting {
   unsigned char* flags_;
 };
 
-/// N series on their way through time, one step per call.
+/// The online filter with the covariances of a form.
 template <Form F>
-class Online {
+class Online final : public OnlineFilter<typename F::scalar> {
  public:
   using Scalar = typename F::scalar;
 
   /// The views must stay valid as long as the object lives. `shared`: model and start are the same for all series;
   /// `regular`: takes_one_steps says so.
-  Online(const Model<Scalar>& model, const Start<Scalar>& start, DiffuseConstant convention, bool shared, bool regular)
+  [[gnu::cold, gnu::noinline]] Online(const Model<Scalar>& model, const Start<Scalar>& start,
+                                      DiffuseConstant convention, bool shared, bool regular)
       : model_(model),
         start_(start),
         shared_(shared),
@@ -130,14 +131,8 @@ class Online {
     }
   }
 
-  Online(const Online&) = delete;
-  Online& operator=(const Online&) = delete;
-
-  /// Takes z_k (N×m; NaN = missing) with the inputs `u` (N×p) that are fed through and `driving` (N×p) that lead into
-  /// x_k (null fields = none); where `measured` (N; null = everywhere) is zero, all of z_k is missing. `loglik` (N)
-  /// gets the contributions of this step; null is allowed. Tells whether some series got into trouble in this step.
   bool step(const Field<const Scalar>& z, const Field<const Scalar>& u, const Field<const Scalar>& driving,
-            const unsigned char* measured, Scalar* loglik) {
+            const unsigned char* measured, Scalar* out, Scalar* loglik) override {
     const Index N = model_.dims.N;
     const auto seen = [&](Index i) { return measured == nullptr || measured[i] != 0 ? z.at(i) : nothing_; };
     if (shared_ && !same_pattern(seen)) {
@@ -163,6 +158,9 @@ class Online {
       }
       trouble = trouble || states_[i].outcome.at == steps_;
       states_[i].loglik += static_cast<double>(gained);
+      if (out != nullptr) {
+        std::copy_n(states_[i].x, model_.dims.n, out + i * model_.dims.n);
+      }
       if (loglik != nullptr) {
         loglik[i] = gained;
       }
@@ -171,17 +169,11 @@ class Online {
     return trouble;
   }
 
-  /// Time steps taken so far.
-  [[nodiscard]] Index steps() const noexcept { return steps_; }
+  [[nodiscard]] Index steps() const noexcept override { return steps_; }
+  [[nodiscard]] bool shared() const noexcept override { return shared_; }
+  [[nodiscard]] const MeanState<Scalar>& state(Index i) const noexcept override { return states_[i]; }
 
-  /// Whether all series still have the same covariances.
-  [[nodiscard]] bool shared() const noexcept { return shared_; }
-
-  /// The mean of series i, (x) or with S (x, w, v).
-  [[nodiscard]] const MeanState<Scalar>& state(Index i) const noexcept { return states_[i]; }
-
-  /// The covariances of series i. Views into the object, valid until the next step.
-  [[nodiscard]] Moments<Scalar> moments(Index i) const noexcept {
+  [[nodiscard]] Moments<Scalar> moments(Index i) const noexcept override {
     if (settled_[i] == 0) {
       return shared_ ? form_.moments() : resting_->get(i);
     }
@@ -283,7 +275,7 @@ class Online {
   }
 
   /// The only step that takes memory, once.
-  void split() {
+  [[gnu::cold, gnu::noinline]] void split() {
     resting_.emplace(model_, start_.columns, model_.dims.N, memory_);
     for (Index i = 0; i < model_.dims.N; ++i) {
       resting_->put(i, form_.moments());
@@ -353,8 +345,5 @@ class Online {
   unsigned char* settled_;  // series that are stepped as triangles
   MeanState<Scalar>* states_;
 };
-
-extern template class Online<Univariate<double>>;
-extern template class Online<Univariate<float>>;
 
 }  // namespace kelman::linear

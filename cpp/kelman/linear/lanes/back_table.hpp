@@ -11,7 +11,8 @@
 namespace kelman::linear::lanes {
 
 template <class Group, Real Scalar, class Result>
-std::unique_ptr<BackGroup<Result>> make_group(const FilterProblem<Scalar>& problem, bool mixed, const Result& result) {
+[[gnu::cold]] std::unique_ptr<BackGroup<Result>> make_group(const FilterProblem<Scalar>& problem, bool mixed,
+                                                            const Result& result) {
   return std::make_unique<Group>(problem, mixed, result);
 }
 

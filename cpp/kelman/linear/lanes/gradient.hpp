@@ -201,7 +201,7 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
   }
 
   /// The sums over time, and the derivatives by the start.
-  void finish(const GradientResult<Scalar>& result) noexcept {
+  [[gnu::cold, gnu::noinline]] void finish(const GradientResult<Scalar>& result) noexcept {
     emit(result.A, 0, true, n * n, moved_.A);
     emit(result.b, 0, true, n, moved_.b);
     emit(result.B, 0, true, n * dims_.p, moved_.B);

@@ -49,7 +49,7 @@ class Passage {
   using Scalar = scalar_of<V>;
   static constexpr int W = kelman::lanes<V>;
 
-  [[gnu::noinline]] Passage(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
+  [[gnu::cold, gnu::noinline]] Passage(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
       : problem_(problem),
         dims_(problem.model.dims),
         m_(dims_.m),
@@ -65,7 +65,7 @@ class Passage {
   }
 
   /// Takes series [first, first + count), at most W of them, and filters them. False if it was stopped.
-  [[nodiscard]] bool forward(Index first, int count, Interrupt& stop) noexcept {
+  [[nodiscard, gnu::noinline]] bool forward(Index first, int count, Interrupt& stop) noexcept {
     gather(first, count);
     for (Index begin = 0; begin < longest_; begin += segment_) {
       if (stop.check()) {
@@ -109,7 +109,7 @@ class Passage {
 
   /// Log-likelihood, status and time of failure of the group's series, into fields of one entry per series.
   template <class Result>
-  void write_outcome(const Result& result) const noexcept {
+  [[gnu::cold, gnu::noinline]] void write_outcome(const Result& result) const noexcept {
     for (int l = 0; l < members_.count; ++l) {
       const Index i = members_.series[l];
       const Outcome& outcome = members_.outcome[l];
@@ -142,7 +142,7 @@ class Passage {
   }
 
   /// The series of the group, and their state at the first measurement.
-  void gather(Index first, int count) noexcept {
+  [[gnu::cold, gnu::noinline]] void gather(Index first, int count) noexcept {
     members_.count = count;
     longest_ = 0;
     shortest_ = dims_.T;
@@ -262,7 +262,7 @@ class Passage {
     }
   }
 
-  [[gnu::noinline]] void note(Index k, const V& pivot, const V& infinite) noexcept {
+  [[gnu::cold, gnu::noinline]] void note(Index k, const V& pivot, const V& infinite) noexcept {
     for (int l = 0; l < W; ++l) {
       if (lane(infinite, l) != Scalar(0)) {
         members_.outcome[l].report(Status::non_finite, k);

@@ -169,8 +169,8 @@ class GroupSmoother final : public BackGroup<SmootherResult<scalar_of<V>>> {
   }
 
   /// Lane l of step k from step k + 1 by the Markov kernel, if its error is not much larger.
-  [[gnu::noinline]] void by_kernel(Index k, int l, const State<n, V>& filtered, State<n, V>& smoothed,
-                                   V& error) noexcept {
+  [[gnu::cold, gnu::noinline]] void by_kernel(Index k, int l, const State<n, V>& filtered, State<n, V>& smoothed,
+                                              V& error) noexcept {
     const Index i = passage_.members().series[l];
     if (k + 1 >= passage_.members().length[l] || !passage_.members().outcome[l].usable()) {
       return;
@@ -222,7 +222,7 @@ class GroupSmoother final : public BackGroup<SmootherResult<scalar_of<V>>> {
   }
 
   /// Entry 0 of the lag-one covariances: Cov(x_1, x_0 | all).
-  void before_first(int l) noexcept {
+  [[gnu::cold, gnu::noinline]] void before_first(int l) noexcept {
     const Index i = passage_.members().series[l];
     const Start<Scalar>& start = problem_.start;
     static_cast<void>(kernel_.condition(problem_.model.A.at(i, 0),
@@ -241,7 +241,7 @@ class GroupSmoother final : public BackGroup<SmootherResult<scalar_of<V>>> {
   }
 
   /// NaN behind the end of each series, and in the first lag-one covariance where no state precedes.
-  void finish(const SmootherResult<Scalar>& result) const noexcept {
+  [[gnu::cold, gnu::noinline]] void finish(const SmootherResult<Scalar>& result) const noexcept {
     const Index T = problem_.model.dims.T;
     const Members<V>& members = passage_.members();
     for (int l = 0; l < members.count; ++l) {

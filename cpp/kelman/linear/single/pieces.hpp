@@ -25,6 +25,16 @@ struct Written {
   T* loglik_obs = nullptr;
 };
 
+/// Rows to packs and back: once for all numbers of states.
+template <class V>
+[[gnu::noinline]] void turn(const scalar_of<V>* const* rows, Index count, V* out) noexcept {
+  gather<V>(rows, Index(0), count, out);
+}
+template <class V>
+[[gnu::noinline]] void turn_back(const V* in, Index count, scalar_of<V>* const* rows) noexcept {
+  scatter(in, count, rows, Index(0));
+}
+
 /// Filters stretches of one series.
 template <int n, Real T>
 class Pieces {
@@ -33,7 +43,7 @@ class Pieces {
   using V = Pack<T, W>;
 
   /// `threads` are those that may work on one series.
-  Pieces(Index q, int threads, Workspace& memory) : threads_(std::max(threads, 1)), q_(q) {
+  [[gnu::cold, gnu::noinline]] Pieces(Index q, int threads, Workspace& memory) : threads_(std::max(threads, 1)), q_(q) {
     for (int worker = 0; worker < threads_; ++worker) {
       buffers_.push_back(
           {memory.take<T>(W * chunk * q), memory.take<V>(chunk * q), memory.take<V>(chunk * n), memory.take<V>(chunk)});
@@ -249,7 +259,7 @@ class Pieces {
         rows[l] = row;
       }
     }
-    kelman::gather<V>(rows, Index(0), steps * q_, own.s);
+    turn<V>(rows, steps * q_, own.s);
   }
 
   void write(const Written<T>& to, const Index (&at)[W], Index steps, const Buffers& own) const noexcept {
@@ -258,13 +268,13 @@ class Pieces {
       for (int l = 0; l < W; ++l) {
         rows[l] = to.mean + at[l] * to.mean_stride;
       }
-      scatter(own.x, steps * n, rows, Index(0));
+      turn_back(own.x, steps * n, rows);
     }
     if (to.loglik_obs != nullptr) {
       for (int l = 0; l < W; ++l) {
         rows[l] = to.loglik_obs + at[l];
       }
-      scatter(own.quadratic, steps, rows, Index(0));
+      turn_back(own.quadratic, steps, rows);
     }
   }
 

@@ -21,7 +21,7 @@ namespace kelman::linear::single {
 template <int n, Real T>
 class Single {
  public:
-  Single(const FilterProblem<T>& problem, const FilterResult<T>& result, int threads, Workspace& memory)
+  [[gnu::cold]] Single(const FilterProblem<T>& problem, const FilterResult<T>& result, int threads, Workspace& memory)
       : problem_(problem),
         result_(result),
         model_(problem.model),
@@ -44,7 +44,7 @@ class Single {
         may_settle_(problem.steady && constant_ && !result.predicted_mean) {}
 
   /// Filters series i; tells how.
-  [[gnu::noinline]] Method run(Index i, Interrupt& stop) {
+  [[gnu::cold, gnu::noinline]] Method run(Index i, Interrupt& stop) {
     const Index length = problem_.data.length(i, model_.dims.T);
     lanes::Entry<T> entry{0, 0, x_, P_, work_};
     if (length == 0) {
@@ -78,7 +78,7 @@ class Single {
 
  private:
   /// From the moments predicted for step `k` to the end.
-  Method steps(Index i, Index k, Index length, Interrupt& stop) {
+  [[gnu::noinline]] Method steps(Index i, Index k, Index length, Interrupt& stop) {
     Method method;
     T before[lanes::triangle(n)];
     while (true) {
@@ -279,7 +279,7 @@ class Single {
   }
 
   /// Steps [k, end), in which nothing is missing, from the mean after step k - 1.
-  [[gnu::noinline]] void run_steady(Index i, Index k, Index end, Interrupt& stop) {
+  [[gnu::cold, gnu::noinline]] void run_steady(Index i, Index k, Index end, Interrupt& stop) {
     const Data<T>& data = problem_.data;
     Sources<T> from;
     from.part[0] = {data.z.at(i, k), data.z.time, m_};

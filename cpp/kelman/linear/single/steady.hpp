@@ -57,7 +57,7 @@ template <int l, class To, class From>
 template <int n, Real T>
 class Steady {
  public:
-  Steady(Index m, Index q, Workspace& memory)
+  [[gnu::cold, gnu::noinline]] Steady(Index m, Index q, Workspace& memory)
       : m_(m),
         q_(q),
         G_(memory.take<T>(n * q)),
@@ -213,7 +213,7 @@ class Steady {
   }
 
   /// x before the measurement, A x_{k-1} + B u + b, as coefficients.
-  void transition(const Step& step) noexcept {
+  [[gnu::cold, gnu::noinline]] void transition(const Step& step) noexcept {
     std::copy_n(step.A, n * n, F);
     std::fill_n(G_, n * q_, T(0));
     for (int i = 0; i < n; ++i) {
@@ -225,7 +225,7 @@ class Steady {
   }
 
   /// y = L⁻¹(z - c - D u) as coefficients.
-  void data_rows(const Step& step) noexcept {
+  [[gnu::cold, gnu::noinline]] void data_rows(const Step& step) noexcept {
     const Index width = n + q_ + 1;
     for (Index e = 0; e < m_; ++e) {
       T* const row = rows_ + e * width;
@@ -288,7 +288,7 @@ class Steady {
     }
   }
 
-  [[nodiscard]] bool gone(const T* power) const noexcept {
+  [[nodiscard, gnu::cold, gnu::noinline]] bool gone(const T* power) const noexcept {
     constexpr T rounding = T(5.421010862427522e-20);  // 2^-64
     T largest(0);
     for (int i = 0; i < n; ++i) {
