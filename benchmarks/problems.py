@@ -143,6 +143,9 @@ def make(model: Model, N: int, T: int, gaps: str = "none", per_series: bool = Fa
         z[:, k] = np.einsum(times, H, x) + np.einsum(times, L_R, rng.standard_normal((N, model.m)))
     if gaps == "whole":
         z[rng.random((N, T)) < 0.1] = np.nan
+    elif gaps == "calendars":  # whole vectors: the series go by turns
+        z[(rng.random((10, T)) < 0.1)[np.arange(N) % 10]] = np.nan
+        gaps = "whole"
     elif gaps == "single":
         z[rng.random(z.shape) < 0.1] = np.nan
     return Problem(model, z, gaps)

@@ -25,7 +25,8 @@ class Workload:
     quick : tuple of int
         The same with --quick.
     gaps : str
-        "none", "whole" (a tenth of the vectors are missing), "single" (a tenth of the components).
+        "none", "whole" (a tenth of the vectors are missing), "single" (a tenth of the components), "calendars" (a tenth of
+        the vectors, each series by one of ten patterns).
     per_series : bool
         A model for each series.
     goals : dict
@@ -93,6 +94,14 @@ TABLE = (
     Workload(
         "K2pL", "log-likelihood of the same", "loglik", "velocity", 10_000, 500, (1000, 200), {"loglik": 18},
         gaps="single", by_hand=True,
+    ),
+    Workload(
+        "K1c", "filter, means and covariances, a tenth of the vectors missing by one of ten calendars", "filter", "velocity",
+        10_000, 500, (1000, 200), {}, gaps="calendars", shared=True,
+    ),
+    Workload(
+        "K1cL", "log-likelihood of the same", "loglik", "velocity", 10_000, 500, (1000, 200), {}, gaps="calendars",
+        shared=True,
     ),
     Workload(
         "K3", "smoother, means and covariances, nothing missing", "smooth", "velocity", 2000, 500, (500, 200),

@@ -225,30 +225,32 @@ class Filter {
 /// Largest block of series that share their covariances: what recomputing them per block costs is lost beside it.
 inline constexpr Index shared_block = 4096;
 
-/// Filters all series of a problem with form F.
+/// Filters the chosen series of a problem with form F; all of them where covariances are shared.
 template <Form F>
 void run_filter(const FilterProblem<typename F::scalar>& problem, const FilterResult<typename F::scalar>& result,
                 int threads, Interrupt& stop) {
   const Dims& dims = problem.model.dims;
-  const Index per_thread = (dims.N + std::max(threads, 1) - 1) / std::max(threads, 1);
+  const Index count = problem.count();
+  const Index per_thread = (count + std::max(threads, 1) - 1) / std::max(threads, 1);
   const double step = work_per_step(problem.model, problem.shared);
-  const double total = step * static_cast<double>(dims.N) * static_cast<double>(dims.T);
+  const double total = step * static_cast<double>(count) * static_cast<double>(dims.T);
   const int useful = useful_threads(threads, total);
-  const Index block = !problem.shared ? 1 : std::min(shared_block, useful > 1 ? per_thread : dims.N);
+  const Index block = !problem.shared ? 1 : std::min(shared_block, useful > 1 ? per_thread : count);
   const Index grain = problem.shared ? block : chunk_of(dims, step);
-  std::vector<Workspace> memory(static_cast<std::size_t>(worker_count(dims.N, grain, useful)));
+  std::vector<Workspace> memory(static_cast<std::size_t>(worker_count(count, grain, useful)));
   std::vector<Filter<F>> filters;
   filters.reserve(memory.size());
   for (Workspace& own : memory) {
     filters.emplace_back(problem, result, std::max<Index>(block, 1), own);
   }
-  parallel_chunks(dims.N, grain, useful, stop, [&](Index begin, Index end, Index worker) {
+  parallel_chunks(count, grain, useful, stop, [&](Index begin, Index end, Index worker) {
     Filter<F>& filter = filters[static_cast<std::size_t>(worker)];
     if (problem.shared) {
       filter.run(begin, end, stop);
       return;
     }
-    for (Index i = begin; i < end && !stop.requested(); ++i) {
+    for (Index j = begin; j < end && !stop.requested(); ++j) {
+      const Index i = problem.series(j);
       filter.run(i, i + 1, stop);
     }
   });

@@ -13,6 +13,7 @@ enum class Way : unsigned {
   lanes = 1U << 2,       ///< series side by side in vector registers
   scalar = 1U << 3,      ///< one series at a time, for regular models
   steady = 1U << 4,      ///< scalar, and the covariances were constant from some step on
+  grouped = 1U << 5,     ///< covariances once for each group of series with the same gaps
 };
 
 /// The ways that were taken. Each worker has its own, and they are joined at the end.
@@ -33,9 +34,9 @@ class Method {
 
   /// The words, joined by "+": "univariate+lanes".
   [[nodiscard]] std::string text() const {
-    constexpr const char* words[] = {"univariate", "shared", "lanes", "scalar", "steady"};
+    constexpr const char* words[] = {"univariate", "shared", "lanes", "scalar", "steady", "grouped"};
     std::string joined;
-    for (unsigned bit = 0; bit < 5; ++bit) {
+    for (unsigned bit = 0; bit < 6; ++bit) {
       if ((bits_ >> bit & 1U) != 0) {
         joined += (joined.empty() ? "" : "+") + std::string(words[bit]);
       }

@@ -41,10 +41,10 @@ class FilterResult(Kept):
     store : str
         What was kept.
     method : str
-        What ran: "shared" (covariances once for all series), "lanes" (series
-        side by side in vector registers), "scalar" (one series), "steady" (one series, whose covariances became
-        constant), "univariate" (one series at a time, every kind of model and start), several joined by "+", as
-        "univariate+lanes" after a diffuse start; or "reference" (PyTorch).
+        What ran: "shared" (covariances once for all series), "grouped" (once for each group of series with the same
+        gaps), "lanes" (series side by side in vector registers), "scalar" (one series), "steady" (one series, whose
+        covariances became constant), "univariate" (one series at a time, every kind of model and start), several joined
+        by "+", as "univariate+lanes" after a diffuse start; or "reference" (PyTorch).
     state : FilterState
         Where the filter stopped: give it as ``start=`` to go on.
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Filtering in lanes: all groups of a problem.
+// Filtering in lanes: all groups of the chosen series of a problem.
 #pragma once
 
 #include <algorithm>
-#include <numeric>
 
 #include "kelman/linear/lanes/filter.hpp"
 #include "kelman/linear/lanes/group.hpp"
@@ -59,18 +58,21 @@ Method run_groups(const FilterProblem<scalar_of<V>>& problem, const FilterResult
   using T = scalar_of<V>;
   constexpr int W = kelman::lanes<V>;
   const Dims& dims = problem.model.dims;
+  const Index count = problem.count();
   Workspace common;
   const Layout<T> layout = lay_out(problem, result, W, common);
   // series of like length beside each other: a group lasts as long as its longest
-  std::vector<Index> order(static_cast<std::size_t>(dims.N));
-  std::iota(order.begin(), order.end(), Index(0));
+  std::vector<Index> order(static_cast<std::size_t>(count));
+  for (Index j = 0; j < count; ++j) {
+    order[static_cast<std::size_t>(j)] = problem.series(j);
+  }
   if (problem.data.lengths) {
     std::stable_sort(order.begin(), order.end(),
                      [&](Index a, Index b) { return problem.data.length(a, dims.T) > problem.data.length(b, dims.T); });
   }
-  const Index groups = (dims.N + W - 1) / W;
+  const Index groups = (count + W - 1) / W;
   const double step = work_per_step(problem.model, false) / 8;  // a lane's share
-  const int useful = useful_threads(threads, step * static_cast<double>(dims.N) * static_cast<double>(dims.T));
+  const int useful = useful_threads(threads, step * static_cast<double>(count) * static_cast<double>(dims.T));
   const Index grain = std::max<Index>(chunk_of(dims, step) / W, 1);
   const auto workers = static_cast<std::size_t>(worker_count(groups, grain, useful));
   std::vector<Workspace> memory(workers);
@@ -83,7 +85,7 @@ Method run_groups(const FilterProblem<scalar_of<V>>& problem, const FilterResult
   parallel_chunks(groups, grain, useful, stop, [&](Index begin, Index end, Index worker) {
     const auto w = static_cast<std::size_t>(worker);
     for (Index g = begin; g < end && !stop.requested(); ++g) {
-      filters[w].run(order.data() + g * W, static_cast<int>(std::min<Index>(W, dims.N - g * W)), methods[w], stop);
+      filters[w].run(order.data() + g * W, static_cast<int>(std::min<Index>(W, count - g * W)), methods[w], stop);
     }
     stream_fence();
   });
@@ -101,7 +103,7 @@ Method run_by_width(const FilterProblem<T>& problem, const FilterResult<T>& resu
   const Model<T>& model = problem.model;
   const Index m = model.dims.m;
   constexpr int width = register_lanes<T>;
-  const bool pays = model.dims.n <= largest_wide_n && model.dims.N > width && model.shares_covariances() &&
+  const bool pays = model.dims.n <= largest_wide_n && problem.count() > width && model.shares_covariances() &&
                     !(result.mean && !result.mean.constant()) &&
                     every(model.R, Index(1), model.dims.T, [m](const T* R) { return diagonal(m, R); });
   return pays ? run_groups<Pack<T, 2 * width>>(problem, result, threads, stop)

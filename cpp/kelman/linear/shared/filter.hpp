@@ -42,6 +42,7 @@ class Batch {
       : problem_(problem),
         result_(result),
         record_(problem, result),
+        n_(problem.model.dims.n),
         m_(problem.model.dims.m),
         window_(window_length(problem.model)),
         arrives_(arrives(problem)),
@@ -118,15 +119,21 @@ class Batch {
       }
       k = until;
     }
+    copy_covariances(begin, end);
     if (last_ == length_ || !trouble_.usable()) {
       finish(begin, end, worker);
     }
   }
 
-  /// Covariance results of the series; to be called once, after the last window.
+  /// Covariance results of the series, or of a list each series'; to be called once, after the last window.
   void finish_covariances() const noexcept {
     const bool failed = !trouble_.usable();
-    record_.end_covariances(series(0), failed ? trouble_.at : length_, failed, form_);
+    for (Index j = 0; j < (list_ != nullptr ? count_ : Index(1)); ++j) {
+      if (result_.cov && result_.cov.constant() && j > 0) {
+        copy(result_.cov, j, Index(0), Index(1), n_ * n_);
+      }
+      record_.end_covariances(series(j), failed ? trouble_.at : length_, failed, form_);
+    }
   }
 
   /// Whether some series has other gaps than the first, as far as the steps so far tell. Then it has the wrong results.
@@ -214,6 +221,25 @@ class Batch {
     }
   }
 
+  /// The covariances of the present window, from the first series of a list to members [begin, end).
+  void copy_covariances(Index begin, Index end) const noexcept {
+    for (Index j = std::max<Index>(begin, 1); list_ != nullptr && j < end; ++j) {
+      for (const Field<Scalar>* field : {&result_.cov, &result_.predicted_cov}) {
+        if (*field && !field->constant()) {
+          copy(*field, j, first_, last_, n_ * n_);
+        }
+      }
+      if (result_.innovation_cov) {
+        copy(result_.innovation_cov, j, first_, last_, m_ * m_);
+      }
+    }
+  }
+
+  /// Entries [first, last) of `size` numbers of the first series to the j-th.
+  void copy(const Field<Scalar>& field, Index j, Index first, Index last, Index size) const noexcept {
+    std::copy_n(field.at(series(0), first), (last - first) * size, field.at(series(j), first));
+  }
+
   void doubt(Index j) noexcept {
     unsound_[static_cast<std::size_t>(j)] = 1;
     doubtful_.store(true, std::memory_order_relaxed);
@@ -276,6 +302,7 @@ class Batch {
   FilterProblem<Scalar> problem_;
   FilterResult<Scalar> result_;
   Record<Scalar> record_;
+  Index n_;
   Index m_;
   Index window_;
   bool arrives_;  ///< the first transition has noise of known mean: it is made before the lanes begin
