@@ -45,6 +45,7 @@ class FormPassage {
         diffuse_(problem.model, columns_),
         mask_(memory.take<unsigned char>(m_)),
         looked_(memory.take<unsigned char>(m_)),
+        repeated_(memory.take<unsigned char>(segment_)),
         steps_(memory.take<Scalar>(segment_ * step_size())),
         marks_(memory.take<Mark>(mark_count())),
         marked_(memory.take<Scalar>(mark_count() * mark_size())) {
@@ -108,6 +109,14 @@ class FormPassage {
 
   [[nodiscard]] Index segment() const noexcept { return segment_; }  ///< steps per segment
   [[nodiscard]] Index first() const noexcept { return first_; }      ///< first step of the present segment
+
+  /// The first of the steps of the present segment that are the same as step k: it and those between are repeated.
+  [[nodiscard]] Index first_like(Index k) const noexcept {
+    while (k > first_ && repeated_[k - first_] != 0) {
+      --k;
+    }
+    return k;
+  }
 
   /// What is kept of the present segment: gains, diffuse steps, and P_f (n×n) by steps.
   [[nodiscard]] const Tape<Scalar>& tape() const noexcept { return tape_; }
@@ -286,6 +295,7 @@ class FormPassage {
       observe(m_, data.z.at(i, k), looked_);
       settled_ = std::equal(mask_, mask_ + m_, looked_);
     }
+    repeated_[k - first_] = settled_ ? 1 : 0;
     if (settled_) {
       repeat(k);
       return;
@@ -339,6 +349,7 @@ class FormPassage {
   DiffuseTape<Scalar> diffuse_;
   unsigned char* mask_;
   unsigned char* looked_;
+  unsigned char* repeated_;  // whether a step of the segment is a copy of the one before
   Scalar* steps_;
   Mark* marks_;
   Scalar* marked_;

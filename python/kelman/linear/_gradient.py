@@ -168,6 +168,8 @@ def _folded(value: Array, owners: int | None, constant: bool, posed: Posed, per_
         return value
     if per_series and posed.batched:
         return value
+    if len(value) == 1:
+        return value if owners is not None else value[0]
     total: Array = value.sum(axis=0, dtype=np.float64, keepdims=owners is not None)
     return total
 

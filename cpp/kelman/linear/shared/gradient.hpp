@@ -197,7 +197,9 @@ class SharedGradient {
   }
 
   void back(Index g, Information<F>& information) {
-    static_cast<void>(prepare(g));
+    if (g + 1 < segments_) {
+      static_cast<void>(prepare(g));
+    }
     Retreat<V> known;
     known.steps = &steps_;
     known.cov = passage_.filtered();

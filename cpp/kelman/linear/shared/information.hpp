@@ -5,7 +5,8 @@
 //
 // with N and G = N_vx, N_vv of adjoint.hpp, and P before, P_f after a measurement. It is the same for all series that
 // share model, start and gaps, so that it is computed once. Ordinary steps of few states go by a recursion of their
-// own; others, and the start, by adjoint.hpp.
+// own, and where N has settled as well as the covariances, a step adds what the one after it added; others, and the
+// start, by adjoint.hpp.
 #pragma once
 
 #include "kelman/linear/form_passage.hpp"
@@ -142,15 +143,14 @@ class Information {
         terms_(problem, adjoint_, memory_),
         sums_(problem, wanted, memory_),
         mean_(memory_.take<double>(n_)) {
-    for (double** array : {&now_.N, &now_.by_A, &now_.by_Q, &now_.product, &covariance_}) {
-      *array = memory_.take<double>(n_ * n_);
-    }
-    for (double** array : {&now_.G, &now_.by_H}) {
-      *array = memory_.take<double>(m_ * n_);
-    }
-    for (double** array : {&now_.noise, &now_.by_R}) {
-      *array = memory_.take<double>(m_ * m_);
-    }
+    now_.G = memory_.take<double>(m_ * n_);
+    now_.noise = memory_.take<double>(m_ * m_);
+    now_.product = memory_.take<double>(n_ * n_);
+    now_.by_A = memory_.take<double>(2 * added());  // the sums and N, and what they were a step before
+    now_.by_Q = now_.by_A + n_ * n_;
+    now_.by_H = now_.by_Q + n_ * n_;
+    now_.by_R = now_.by_H + m_ * n_;
+    now_.N = now_.by_R + m_ * m_;
     adjoint_.clear();
   }
 
@@ -180,6 +180,10 @@ class Information {
     const Index n = n_;
     for (Index k = last; k-- > first;) {
       const auto step = passage_.step(k);
+      const Index same = k + 1 < length ? std::max(passage_.first_like(k), first) : k;
+      if (same < k) {
+        std::copy_n(now_.by_A, added(), now_.by_A + added());
+      }
       if (k + 1 < length) {
         fixed.transition(problem_.model.A.at(0, k + 1), step.P_f, now_);
         give(to.A, k + 1, false, n * n, -1.0, now_.by_A);
@@ -207,12 +211,37 @@ class Information {
       }
       give(to.H, k, false, m_ * n, -1.0, now_.by_H);
       give(to.R, k, false, m_ * m_, -0.5, now_.by_R);
+      if (same < k && settled()) {
+        repeat(k - same);
+        k = same;
+      }
     }
     give(to.A, 0, true, n * n, -1.0, now_.by_A);
     give(to.Q, 0, true, n * n, -0.5, now_.by_Q);
     give(to.H, 0, true, m_ * n, -1.0, now_.by_H);
     give(to.R, 0, true, m_ * m_, -0.5, now_.by_R);
     resume();
+  }
+
+  /// Numbers that a step changes: the sums, and N behind them.
+  [[nodiscard]] Index added() const noexcept { return 3 * n_ * n_ + m_ * n_ + m_ * m_; }
+
+  /// Whether N is what it was a step before, to rounding.
+  [[nodiscard]] bool settled() const noexcept {
+    double change = 0;
+    double top = 0;
+    for (Index l = 0; l < n_ * n_; ++l) {
+      change = std::max(change, std::abs(now_.N[l] - now_.N[l + added()]));
+      top = std::max(top, std::abs(now_.N[l]));
+    }
+    return change <= 4 * std::numeric_limits<double>::epsilon() * top;
+  }
+
+  /// Adds to the sums `count` times what the last step added.
+  void repeat(Index count) noexcept {
+    for (Index l = 0; l < added() - n_ * n_; ++l) {
+      now_.by_A[l] += static_cast<double>(count) * (now_.by_A[l] - now_.by_A[l + added()]);
+    }
   }
 
   /// G <- L⁻ᵀ G, N_vv <- L⁻ᵀ N_vv L⁻¹
@@ -246,9 +275,9 @@ class Information {
   /// N of ordinary steps becomes that of the adjoint.
   [[gnu::cold, gnu::noinline]] void resume() noexcept {
     for (Index l = 0; l < n_ * n_; ++l) {
-      covariance_[l] = -0.5 * now_.N[l];
+      now_.product[l] = -0.5 * now_.N[l];
     }
-    adjoint_.resume(mean_, covariance_);
+    adjoint_.resume(mean_, now_.product);
   }
 
   /// Back over one step of any kind.
@@ -284,7 +313,6 @@ class Information {
   GradientTerms<double> terms_;
   GradientSums sums_;
   Precision now_;
-  double* covariance_ = nullptr;
   double* mean_;  // of a series at rest: zero
 };
 
