@@ -116,6 +116,10 @@ TABLE = (
         (500, 200), {}, gaps="whole",
     ),
     Workload(
+        "K3c", "smoother, a tenth of the vectors missing by one of ten calendars", "smooth", "velocity", 2000, 500,
+        (500, 200), {}, gaps="calendars", shared=True,
+    ),
+    Workload(
         "K4", "one long series, means and covariances", "filter", "velocity", 1, 1_000_000, (1, 50_000),
         {"out=, every step": 15, "out=": 60}, checked=(1, 20_000),
     ),

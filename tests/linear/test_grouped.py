@@ -231,3 +231,42 @@ def test_a_covariance_that_fails_fails_in_all_series_of_its_group() -> None:
         careful = kelman.filter(which, z, store="all", on_error="warn", form="univariate")
     for name in ARRAYS:
         np.testing.assert_array_equal(np.isnan(getattr(fast, name)), np.isnan(getattr(careful, name)), err_msg=name)
+
+
+def check_smoothed(which: kelman.StateSpace, z: Any, u: np.ndarray | None = None, *, method: str = "grouped") -> None:
+    """The grouped smoother equals the careful one."""
+    fast = kelman.smooth(which, z, u, lag=1)
+    careful = kelman.smooth(which, z, u, lag=1, form="univariate")
+    assert method in fast.method.split("+")
+    for name in ("mean", "cov", "lag_one_cov", "loglik"):
+        a, b = getattr(fast, name), getattr(careful, name)
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(b), err_msg=name)
+        close(name, np.nan_to_num(a), np.nan_to_num(b), 1.0, 1e-12)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_smoother_of_every_model_with_every_pattern(pattern: str, kind: str) -> None:
+    """Covariances there and back once for each group."""
+    check_smoothed(model(3, 2, **MODELS[kind]), data(pattern))
+
+
+def test_the_smoother_of_ragged_ends_and_of_inputs() -> None:
+    """Series of two lengths and a few of others; inputs of each series."""
+    z = np.random.default_rng(0).normal(size=(MANY, 18, 2))
+    lengths = np.where(np.arange(MANY) % 2, 18, 11)
+    lengths[[3, 4, 100]] = [7, 1, 2]
+    check_smoothed(model(3, 2), [z[i, : lengths[i]] for i in range(MANY)])
+    check_smoothed(model(3, 2, 2, b=np.ones(3)), data("calendars"), inputs(MANY, 20, 2))
+
+
+@pytest.mark.parametrize("kind", ["plain", "singular R"])
+def test_threads_change_no_bit_of_the_smoother(kind: str) -> None:
+    """Whichever thread takes the means of a group."""
+    which, z = model(3, 2, **MODELS[kind]), data("outliers", N=1500, T=60)
+    one = kelman.smooth(which, z, threads=1)
+    assert "grouped" in one.method
+    for threads in (2, 5):
+        more = kelman.smooth(which, z, threads=threads)
+        for name in ("mean", "cov", "loglik"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(more, name), err_msg=name)

@@ -52,6 +52,14 @@ template <Real Scalar>
   return mixed(number, bits);
 }
 
+/// The smallest group for which covariances of its own pay, beside series that go in lanes or one by one: the careful
+/// form takes as long for the covariances of one series as the lanes for 8 registers of series. One by one a few would
+/// do.
+template <Real Scalar>
+[[nodiscard]] constexpr Index smallest_group(bool in_lanes) noexcept {
+  return in_lanes ? 8 * register_lanes<Scalar> : Index(16);
+}
+
 /// The series of a problem by their patterns.
 struct Patterns {
   std::vector<Index> series;  ///< those of large groups, group after group

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The smoother of a batch: one series at a time, or covariances once and the means of all.
+// The smoother of a batch: one series at a time, or covariances once and the means of all that have the same.
 #pragma once
 
 #include <memory>
-#include <numeric>
 #include <vector>
 
 #include "kelman/linear/shared/smoother.hpp"
@@ -41,44 +40,60 @@ class SeriesSmoother {
   MeanSmoother<Scalar> means_;
 };
 
-/// Smooths all series of a problem whose covariances differ.
+/// Smooths the chosen series of a problem, whose covariances differ.
 template <Form F>
 void smooth_each(const FilterProblem<typename F::scalar>& problem, const SmootherResult<typename F::scalar>& result,
                  int threads, Interrupt& stop) {
   const Dims& dims = problem.model.dims;
+  const Index count = problem.count();
   const double step = 3 * work_per_step(problem.model, false);
-  const int useful = useful_threads(threads, step * static_cast<double>(dims.N) * static_cast<double>(dims.T));
+  const int useful = useful_threads(threads, step * static_cast<double>(count) * static_cast<double>(dims.T));
   const Index grain = chunk_of(dims, step);
   std::vector<std::unique_ptr<SeriesSmoother<F>>> workers;
-  for (Index w = 0; w < worker_count(dims.N, grain, useful); ++w) {
+  for (Index w = 0; w < worker_count(count, grain, useful); ++w) {
     workers.push_back(std::make_unique<SeriesSmoother<F>>(problem, result));
   }
-  parallel_chunks(dims.N, grain, useful, stop, [&](Index begin, Index end, Index w) {
-    for (Index i = begin; i < end && !stop.requested(); ++i) {
-      workers[static_cast<std::size_t>(w)]->run(i, stop);
+  parallel_chunks(count, grain, useful, stop, [&](Index begin, Index end, Index w) {
+    for (Index j = begin; j < end && !stop.requested(); ++j) {
+      workers[static_cast<std::size_t>(w)]->run(problem.series(j), stop);
     }
   });
 }
 
-/// Smooths all series of a problem whose covariances are the same.
+/// The smoothed covariances of the first of the chosen series for the others, if these have entries of their own.
+template <Real Scalar>
+void copy_covariances(const FilterProblem<Scalar>& problem, const SmootherResult<Scalar>& result) noexcept {
+  const Index size = problem.model.dims.T * problem.model.dims.n * problem.model.dims.n;
+  for (const Field<Scalar>* field : {&result.cov, &result.lag_one_cov}) {
+    for (Index j = 1; *field && !field->shared() && j < problem.count(); ++j) {
+      std::copy_n(field->at(problem.series(0)), size, field->at(problem.series(j)));
+    }
+  }
+}
+
+/// Smooths the chosen series of a problem, whose covariances are the same.
 template <Form F>
 void smooth_shared(const FilterProblem<typename F::scalar>& problem, const SmootherResult<typename F::scalar>& result,
                    int threads, Interrupt& stop) {
   using Scalar = typename F::scalar;
   const Dims& dims = problem.model.dims;
-  const Index length = problem.data.length(0, dims.T);
+  const Index first = problem.series(0);
+  const Index length = problem.data.length(first, dims.T);
   Workspace memory;
   History<Scalar> history(problem, memory);
   CovarianceSmoother<F> covariances(problem, result, memory);
-  const Outcome trouble = covariances.forward(0, length, history, stop);
+  const Outcome trouble = covariances.forward(first, length, history, stop);
   if (trouble.usable() && !stop.requested()) {
-    covariances.backward(0, length, history, stop);
+    covariances.backward(first, length, history, stop);
   }
-  covariances.blank_rest(0, trouble.usable() ? length : 0);
+  covariances.blank_rest(first, trouble.usable() ? length : 0);
+  copy_covariances(problem, result);
 
   // means side by side; one by one where components without noise are compared, and where a mean overflowed
-  std::vector<Index> left(static_cast<std::size_t>(dims.N));
-  std::iota(left.begin(), left.end(), Index(0));
+  std::vector<Index> left;
+  for (Index j = 0; j < problem.count(); ++j) {
+    left.push_back(problem.series(j));
+  }
   if (trouble.usable() && length > 0 && !stop.requested() && !shared::some_exact(history.tape, length)) {
     left = shared::smooth_means<shared::SideBySide<Scalar>>(problem, result, history, threads, stop);
   }

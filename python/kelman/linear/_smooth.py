@@ -32,9 +32,9 @@ class SmoothResult(Kept):
     lengths : ndarray, shape (N,), or None
         Length of each series, if a list was given.
     method : str
-        What ran: "shared" (covariances once for all series), "lanes" (series side by side in vector registers),
-        "univariate" (one series at a time, every kind of model and start), several joined by "+"; or "reference"
-        (PyTorch).
+        What ran: "shared" (covariances once for all series), "grouped" (once for each group of series with the same
+        gaps), "lanes" (series side by side in vector registers), "univariate" (one series at a time, every kind of
+        model and start), several joined by "+"; or "reference" (PyTorch).
 
     Examples
     --------

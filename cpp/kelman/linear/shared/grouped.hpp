@@ -13,14 +13,6 @@
 
 namespace kelman::linear {
 
-/// The smallest group for which covariances of its own pay, beside series that go in lanes or one by one: the careful
-/// form takes as long for the covariances of one series as the lanes for 8 registers of series. One by one a few would
-/// do.
-template <Real Scalar>
-[[nodiscard]] constexpr Index smallest_group(bool in_lanes) noexcept {
-  return in_lanes ? 8 * register_lanes<Scalar> : Index(16);
-}
-
 /// What one thread needs to filter groups.
 template <Form F>
 class GroupedFilter {

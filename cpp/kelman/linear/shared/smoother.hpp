@@ -226,7 +226,7 @@ template <Real Scalar>
   return false;
 }
 
-/// Means of all series, whose covariances are in `history`. Returns the series whose means were not finite: they
+/// Means of the chosen series, whose covariances are in `history`. Returns the series whose means were not finite: they
 /// have to be done again.
 template <class V>
 [[nodiscard]] std::vector<Index> smooth_means(const FilterProblem<scalar_of<V>>& problem,
@@ -241,17 +241,18 @@ template <class V>
         : group(given, steps, known, kernels, to, memory) {}
   };
   const Dims& dims = problem.model.dims;
-  const Index length = problem.data.length(0, dims.T);
+  const Index count = problem.count();
+  const Index length = problem.data.length(problem.series(0), dims.T);
   Workspace memory;
   Steps<Scalar> steps(arrives(problem) ? arrived(problem) : problem, history.tape, length, memory);
   steps.begin(0);
-  steps.prepare(0, length);
+  steps.prepare(problem.series(0), length);
   double constant = 0;
   for (Index k = 0; k < length; ++k) {
     constant += static_cast<double>(history.tape.at(k).head->constant);
   }
   const std::vector<Index> kernels = kernel_places(history.kernels, length);
-  const Index groups = (dims.N + kelman::lanes<V> - 1) / kelman::lanes<V>;
+  const Index groups = (count + kelman::lanes<V> - 1) / kelman::lanes<V>;
   const double work = 3 * work_per_step(problem.model, true) / 8 * static_cast<double>(kelman::lanes<V> * length);
   const int useful = useful_threads(threads, work * static_cast<double>(groups));
   const auto grain = static_cast<Index>(std::clamp(1e5 / work, 1.0, 64.0));
@@ -259,15 +260,15 @@ template <class V>
   for (Index w = 0; w < worker_count(groups, grain, useful); ++w) {
     workers.push_back(std::make_unique<Worker>(problem, steps, history, kernels, result));
   }
-  std::vector<unsigned char> unsound(static_cast<std::size_t>(dims.N), 0);
+  std::vector<unsigned char> unsound(static_cast<std::size_t>(count), 0);
   parallel_chunks(groups, grain, useful, stop, [&](Index begin, Index end, Index w) {
     for (Index g = begin; g < end && !stop.check(); ++g) {
-      const Members<kelman::lanes<V>> members(nullptr, g * kelman::lanes<V>, dims.N);
+      const Members<kelman::lanes<V>> members(problem.chosen, g * kelman::lanes<V>, count);
       V quadratic(Scalar(0));
       const V bad = workers[static_cast<std::size_t>(w)]->group.run(members, length, quadratic);
       for (int l = 0; l < members.count; ++l) {
         const Index i = members.of[l];
-        unsound[static_cast<std::size_t>(i)] = lane(bad, l) == lane(bad, l) ? 0 : 1;
+        unsound[static_cast<std::size_t>(g * kelman::lanes<V> + l)] = lane(bad, l) == lane(bad, l) ? 0 : 1;
         blank(result.mean, i, length, dims.T, dims.n, false);
         *result.loglik.at(i) = static_cast<Scalar>(constant - 0.5 * static_cast<double>(lane(quadratic, l)));
         *result.status.at(i) = 0;
@@ -276,9 +277,9 @@ template <class V>
     }
   });
   std::vector<Index> again;
-  for (Index i = 0; i < dims.N; ++i) {
-    if (unsound[static_cast<std::size_t>(i)] != 0) {
-      again.push_back(i);
+  for (Index j = 0; j < count; ++j) {
+    if (unsound[static_cast<std::size_t>(j)] != 0) {
+      again.push_back(problem.series(j));
     }
   }
   return again;
