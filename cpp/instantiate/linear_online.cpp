@@ -10,6 +10,9 @@ namespace kelman::linear {
 
 namespace {
 
+/// More states are stepped by the functions of filter.hpp: beside their arithmetic the call counts for little.
+constexpr int largest_stepped = 6;
+
 template <int n, Real T>
 T one_step(const StepInput<T>& input, T* x, T* P, bool& good) {
   lanes::State<n, T> state;
@@ -36,20 +39,20 @@ T one_step(const StepInput<T>& input, T* x, T* P, bool& good) {
 template <Real T, int... I>
 OneStep<T> among(Index n, std::integer_sequence<int, I...>) noexcept {
   constexpr OneStep<T> table[] = {&one_step<I + 1, T>...};
-  return n >= 1 && n <= lanes::largest_n ? table[n - 1] : nullptr;
+  return n >= 1 && n <= largest_stepped ? table[n - 1] : nullptr;
 }
 
 }  // namespace
 
 template <Real T>
 OneStep<T> one_step_of(Index n) noexcept {
-  return among<T>(n, std::make_integer_sequence<int, lanes::largest_n>{});
+  return among<T>(n, std::make_integer_sequence<int, largest_stepped>{});
 }
 
 template <Real T>
 bool takes_one_steps(const FilterProblem<T>& problem) {
   const Model<T>& model = problem.model;
-  return model.dims.n <= lanes::largest_n && model.A.constant() && model.H.constant() && model.Q.constant() &&
+  return model.dims.n <= largest_stepped && model.A.constant() && model.H.constant() && model.Q.constant() &&
          model.R.constant() && model.B.constant() && model.D.constant() && model.b.constant() && model.c.constant() &&
          lanes::serves(problem);
 }

@@ -31,10 +31,10 @@ def test_a_module_exports_its_entry_point_only(name: str) -> None:
 @pytest.mark.skipif(shutil.which("strip") is None, reason="needs strip")
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_is_small(name: str, tmp_path: Path) -> None:
-    """No module has more than 4 MB without its symbols; 3 MB is the goal, not reached since the kernels in lanes."""
+    """No module has more than 3 MB without its symbols."""
     stripped = tmp_path / name
     subprocess.run(["strip", "-o", str(stripped), str(binary(name))], check=True)
-    assert stripped.stat().st_size < 4_000_000
+    assert stripped.stat().st_size < 3_000_000
 
 
 @linux

@@ -38,7 +38,7 @@ class CovarianceSmoother {
         scratch_(memory.take<Scalar>(n_ * n_)) {}
 
   /// Fills the history, and the lag-one results with predicted covariances for the time being.
-  [[nodiscard]] Outcome forward(Index i, Index length, History<Scalar>& history, Interrupt& stop) {
+  [[nodiscard, gnu::noinline]] Outcome forward(Index i, Index length, History<Scalar>& history, Interrupt& stop) {
     Outcome outcome;
     history.diffuse.clear();
     form_.load(problem_.start, i);
@@ -69,7 +69,7 @@ class CovarianceSmoother {
   }
 
   /// Fills the covariance results, and leaves the gains of the steps that went by their kernel.
-  void backward(Index i, Index length, History<Scalar>& history, Interrupt& stop) {
+  [[gnu::noinline]] void backward(Index i, Index length, History<Scalar>& history, Interrupt& stop) {
     back_.clear();
     history.kernels.clear();
     const Index last = history.diffuse.count();
@@ -215,8 +215,8 @@ class MeanSmoother {
   }
 
   /// Both passes; `trouble` is what befell the covariances.
-  [[nodiscard]] Outcome run(Index i, Index length, const History<Scalar>& history, const Outcome& trouble,
-                            Interrupt& stop) {
+  [[nodiscard, gnu::noinline]] Outcome run(Index i, Index length, const History<Scalar>& history,
+                                           const Outcome& trouble, Interrupt& stop) {
     means_.load(problem_.start, i, state_);
     if (history.kernels.count() > 0 && predicted_ == nullptr) {
       predicted_ = memory_.template take<Scalar>(problem_.model.dims.T * n_);

@@ -22,7 +22,7 @@ class SeriesSmoother {
         covariances_(problem, result, memory_),
         means_(problem, result, memory_) {}
 
-  void run(Index i, Interrupt& stop) {
+  [[gnu::noinline]] void run(Index i, Interrupt& stop) {
     const Index length = problem_.data.length(i, problem_.model.dims.T);
     const Outcome trouble = covariances_.forward(i, length, history_, stop);
     if (trouble.usable()) {
@@ -42,8 +42,8 @@ class SeriesSmoother {
 
 /// Smooths the chosen series of a problem, whose covariances differ.
 template <Form F>
-void smooth_each(const FilterProblem<typename F::scalar>& problem, const SmootherResult<typename F::scalar>& result,
-                 int threads, Interrupt& stop) {
+[[gnu::cold]] void smooth_each(const FilterProblem<typename F::scalar>& problem,
+                               const SmootherResult<typename F::scalar>& result, int threads, Interrupt& stop) {
   const Dims& dims = problem.model.dims;
   const Index count = problem.count();
   const double step = 3 * work_per_step(problem.model, false);
@@ -73,8 +73,8 @@ void copy_covariances(const FilterProblem<Scalar>& problem, const SmootherResult
 
 /// Smooths the chosen series of a problem, whose covariances are the same.
 template <Form F>
-void smooth_shared(const FilterProblem<typename F::scalar>& problem, const SmootherResult<typename F::scalar>& result,
-                   int threads, Interrupt& stop) {
+[[gnu::cold]] void smooth_shared(const FilterProblem<typename F::scalar>& problem,
+                                 const SmootherResult<typename F::scalar>& result, int threads, Interrupt& stop) {
   using Scalar = typename F::scalar;
   const Dims& dims = problem.model.dims;
   const Index first = problem.series(0);

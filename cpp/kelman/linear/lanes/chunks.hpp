@@ -35,7 +35,8 @@ class Chunks {
   static constexpr int W = kelman::lanes<V>;
   static constexpr bool wide = W > register_lanes<T>;  ///< then without coefficients by lane
 
-  Chunks(const FilterProblem<T>& problem, const FilterResult<T>& result, const Layout<T>& layout, Workspace& memory)
+  [[gnu::cold, gnu::noinline]] Chunks(const FilterProblem<T>& problem, const FilterResult<T>& result,
+                                      const Layout<T>& layout, Workspace& memory)
       : model_(problem.model),
         result_(result),
         layout_(layout),

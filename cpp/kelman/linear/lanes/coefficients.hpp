@@ -36,7 +36,7 @@ class Coefficients {
   using Scalar = scalar_of<V>;
   static constexpr int W = kelman::lanes<V>;
 
-  [[gnu::noinline]] Coefficients(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
+  [[gnu::cold, gnu::noinline]] Coefficients(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
       : problem_(problem), n_(problem.model.dims.n), m_(problem.model.dims.m), p_(problem.model.dims.p) {
     step_.A = memory.take<V>(n_ * n_);
     step_.Q = memory.take<V>(n_ * n_);

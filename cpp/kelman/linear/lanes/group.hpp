@@ -22,7 +22,8 @@ class Group {
   using T = scalar_of<V>;
   static constexpr int W = kelman::lanes<V>;
 
-  Group(const FilterProblem<T>& problem, const FilterResult<T>& result, const Layout<T>& layout, Workspace& memory)
+  [[gnu::cold, gnu::noinline]] Group(const FilterProblem<T>& problem, const FilterResult<T>& result,
+                                     const Layout<T>& layout, Workspace& memory)
       : problem_(problem),
         result_(result),
         n_(problem.model.dims.n),
@@ -33,7 +34,7 @@ class Group {
         work_(memory.take<T>(entry_work(n_))) {}
 
   /// Filters the series index[0..count), 1 <= count <= W. Ways that were taken are added to `method`.
-  void run(const Index* index, int count, Method& method, Interrupt& stop) {
+  [[gnu::cold, gnu::noinline]] void run(const Index* index, int count, Method& method, Interrupt& stop) {
     enter_all(index, count, method, stop);
     if (series_.count == 0) {
       return;
@@ -55,7 +56,7 @@ class Group {
 
  private:
   /// Takes the steps that are not for the lanes, and the series that have some left.
-  void enter_all(const Index* index, int count, Method& method, Interrupt& stop) {
+  [[gnu::cold, gnu::noinline]] void enter_all(const Index* index, int count, Method& method, Interrupt& stop) {
     series_.count = 0;
     for (int j = 0; j < count; ++j) {
       const Index i = index[j];
@@ -90,7 +91,7 @@ class Group {
   }
 
   /// Takes all steps.
-  void march(Interrupt& stop) noexcept {
+  [[gnu::noinline]] void march(Interrupt& stop) noexcept {
     const int count = series_.count;
     Index k = *std::min_element(begin_, begin_ + count);
     const Index last = *std::max_element(end_, end_ + count);
@@ -142,7 +143,7 @@ class Group {
   }
 
   /// Log-likelihood, status and end state of the series in lane s; NaN after its end.
-  void finish(int s) noexcept {
+  [[gnu::cold, gnu::noinline]] void finish(int s) noexcept {
     const Index i = series_.index[s];
     const auto [n, m, p, T_, N] = problem_.model.dims;
     T* const x = work_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 
 #include "kelman/linear/lanes/filter.hpp"
 #include "kelman/linear/lanes/group.hpp"
@@ -12,8 +13,8 @@ namespace kelman::linear::lanes {
 
 /// What all groups of a problem share; `memory` holds what is made for it.
 template <Real T>
-[[nodiscard]] Layout<T> lay_out(const FilterProblem<T>& problem, const FilterResult<T>& result, int width,
-                                Workspace& memory) {
+[[nodiscard, gnu::cold]] Layout<T> lay_out(const FilterProblem<T>& problem, const FilterResult<T>& result, int width,
+                                           Workspace& memory) {
   const Model<T>& model = problem.model;
   const auto [n, m, p, steps, N] = model.dims;
   Layout<T> layout;
@@ -53,8 +54,8 @@ template <Real T>
 
 /// Filters all groups of V.
 template <Lanes V>
-Method run_groups(const FilterProblem<scalar_of<V>>& problem, const FilterResult<scalar_of<V>>& result, int threads,
-                  Interrupt& stop) {
+[[gnu::cold]] Method run_groups(const FilterProblem<scalar_of<V>>& problem, const FilterResult<scalar_of<V>>& result,
+                                int threads, Interrupt& stop) {
   using T = scalar_of<V>;
   constexpr int W = kelman::lanes<V>;
   const Dims& dims = problem.model.dims;
@@ -77,15 +78,14 @@ Method run_groups(const FilterProblem<scalar_of<V>>& problem, const FilterResult
   const auto workers = static_cast<std::size_t>(worker_count(groups, grain, useful));
   std::vector<Workspace> memory(workers);
   std::vector<Method> methods(workers);
-  std::vector<Group<V>> filters;
-  filters.reserve(workers);
+  std::vector<std::unique_ptr<Group<V>>> filters;
   for (Workspace& own : memory) {
-    filters.emplace_back(problem, result, layout, own);
+    filters.push_back(std::make_unique<Group<V>>(problem, result, layout, own));
   }
   parallel_chunks(groups, grain, useful, stop, [&](Index begin, Index end, Index worker) {
     const auto w = static_cast<std::size_t>(worker);
     for (Index g = begin; g < end && !stop.requested(); ++g) {
-      filters[w].run(order.data() + g * W, static_cast<int>(std::min<Index>(W, count - g * W)), methods[w], stop);
+      filters[w]->run(order.data() + g * W, static_cast<int>(std::min<Index>(W, count - g * W)), methods[w], stop);
     }
     stream_fence();
   });

@@ -339,8 +339,8 @@ namespace kelman::linear {
 /// Filters all series of a problem that `shared::applies` to. False if some series turns out to have other gaps than
 /// the first: then the results are void.
 template <Form F>
-[[nodiscard]] bool run_shared(const FilterProblem<typename F::scalar>& problem,
-                              const FilterResult<typename F::scalar>& result, int threads, Interrupt& stop) {
+[[nodiscard, gnu::cold]] bool run_shared(const FilterProblem<typename F::scalar>& problem,
+                                         const FilterResult<typename F::scalar>& result, int threads, Interrupt& stop) {
   using Scalar = typename F::scalar;
   using Batch = shared::Batch<F>;
   constexpr Index W = kelman::lanes<typename Batch::V>;

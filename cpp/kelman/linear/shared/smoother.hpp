@@ -229,9 +229,10 @@ template <Real Scalar>
 /// Means of the chosen series, whose covariances are in `history`. Returns the series whose means were not finite: they
 /// have to be done again.
 template <class V>
-[[nodiscard]] std::vector<Index> smooth_means(const FilterProblem<scalar_of<V>>& problem,
-                                              const SmootherResult<scalar_of<V>>& result,
-                                              const History<scalar_of<V>>& history, int threads, Interrupt& stop) {
+[[nodiscard, gnu::cold]] std::vector<Index> smooth_means(const FilterProblem<scalar_of<V>>& problem,
+                                                         const SmootherResult<scalar_of<V>>& result,
+                                                         const History<scalar_of<V>>& history, int threads,
+                                                         Interrupt& stop) {
   using Scalar = scalar_of<V>;
   struct Worker {
     Workspace memory;
