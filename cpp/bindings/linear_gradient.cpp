@@ -81,21 +81,32 @@ py::dict gradient_of(const py::object& arrays, bool summed, int threads) {
   const bool before = problem.start.before_first;
   result.noise_mean = own.make<Scalar>("noise_mean", before, false, {n});
   result.noise_cov = own.make<Scalar>("noise_cov", before, false, {n, n});
-  const auto finish = [&](const char* method) {
+  const auto finish = [&](const std::string& method) {
     for (const auto& entry : whole.results) {
       own.results[entry.first] = entry.second;
     }
     own.results["method"] = method;
     return own.results;
   };
-  bool done = false;
-  without_gil([&](Interrupt& stop) { done = linear::shared_gradient(problem, result, summed, threads, stop); });
-  if (done) {
-    return finish("shared");
-  }
-  if (problem.shared) {
+  const auto clear = [&] {
     own.clear();
     whole.clear();
+  };
+  if (problem.shared) {
+    bool done = false;
+    without_gil([&](Interrupt& stop) { done = linear::shared_gradient(problem, result, summed, threads, stop); });
+    if (done) {
+      return finish("shared");
+    }
+    clear();
+  }
+  linear::Method grouped;
+  without_gil([&](Interrupt& stop) { grouped = linear::grouped_gradient(problem, result, summed, threads, stop); });
+  if (!grouped.none()) {
+    return finish(grouped.text());
+  }
+  if (N > 1 && problem.model.shares_covariances()) {
+    clear();
   }
   auto* run = &linear::form_gradient<Scalar>;
   const char* method = "univariate";
@@ -119,9 +130,9 @@ failed_at of each series; and the derivatives A, H, Q, R, B, D, b, c, S (those t
 (of the start as it is posed), noise_mean and noise_cov (of the noise before the first measurement, if the start is
 before it). A derivative has the shape (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series
 up: (1, ...), (1, T, ...), but for the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij
-dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series; else 'lanes', 'univariate' if the
-problem has S, a singular R, a dense R with partly missing rows, or many states, or 'univariate+lanes' for a diffuse
-start.)";
+dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series, 'grouped' if
+they are in large groups of series; else 'lanes', 'univariate' if the problem has S, a singular R, a dense R with partly
+missing rows, or many states, or 'univariate+lanes' for a diffuse start.)";
 
 }  // namespace
 

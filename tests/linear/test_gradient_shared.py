@@ -40,6 +40,7 @@ def against_each_alone(
     own = gradient(model, z, u)
     total = gradient(model, z, u, summed=True)
     assert own["method"] == total["method"] == method
+    assert np.isfinite(own["loglik"]).all()
     alone = [gradient(model, z[i : i + 1], None if u is None else u[i : i + 1]) for i in range(len(z))]
     assert all(one["method"] != "shared" for one in alone)
     for name in own.keys() - set(NOT_DERIVATIVES):
@@ -153,3 +154,45 @@ def test_threads_change_no_bit(T: int, summed: bool) -> None:
         more = gradient(model, z, summed=summed, threads=threads)
         for name in one.keys() - {"method"}:
             np.testing.assert_array_equal(one[name], more[name], err_msg=name)
+
+
+@pytest.mark.parametrize("start", ["x0", "stationary"])
+@pytest.mark.parametrize("kind", ["gaps", "inputs and offsets", "everything varies"])
+def test_groups_of_series_with_the_same_gaps(kind: str, start: str) -> None:
+    """Two patterns, and a few series of their own in lanes."""
+    settings: dict[str, Any] = {**KINDS[kind], "diagonal": True, "N": 150, "T": 9}
+    if start == "stationary" and "time" in settings:
+        settings["time"] = "H R c D"
+    model, z, u = build(start, **settings)
+    full = np.random.default_rng(0).normal(size=z.shape)
+    full[::2] = np.where(np.isnan(z[:1]), np.nan, full[::2])
+    against_each_alone(model, full, u, method="grouped")
+    full[[3, 6, 149]] = z[[3, 6, 149]]
+    full[5, 1:] = np.nan
+    against_each_alone(model, full, u, method="lanes+grouped")
+    one = gradient(model, full, u, summed=True)
+    for threads in (2, 5):
+        more = gradient(model, full, u, summed=True, threads=threads)
+        for name in one.keys() - {"method"}:
+            np.testing.assert_array_equal(one[name], more[name], err_msg=name)
+
+
+def test_groups_of_ragged_series_one_of_which_overflows() -> None:
+    """Two lengths; where a log-likelihood is not finite all go in lanes."""
+    model, z, _ = build("x1", N=150, T=20, gaps=0.0, diagonal=True)
+    series = [z[i, : 20 if i % 2 else 13] for i in range(150)]
+    loglik, g = kelman.loglik_and_grad(model, series, per_series=True)
+    for i in (0, 1, 149):
+        other, h = kelman.loglik_and_grad(model, series[i])
+        np.testing.assert_allclose(loglik[i], other, rtol=1e-12)
+        for name, array in h.items():
+            np.testing.assert_allclose(g[name][i], array, rtol=1e-10, atol=1e-10)
+    z[::2, 4] = np.nan
+    z[11, 5] = 1e308
+    own = gradient(model, z)
+    assert own["method"] == "lanes"
+    assert np.flatnonzero(~np.isfinite(own["loglik"])).tolist() == [11]
+    z[11, 5] = 0.0
+    expected = gradient(model, z)
+    assert expected["method"] == "grouped"
+    np.testing.assert_allclose(own["A"][12:], expected["A"][12:], rtol=1e-9, atol=1e-9)

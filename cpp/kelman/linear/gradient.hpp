@@ -38,11 +38,17 @@ template <Real Scalar>
 void diffuse_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result, bool summed,
                       int threads, Interrupt& stop);
 
-/// The same where model, start and gaps are the same in all series: what does not depend on the data once. False if
-/// that way does not suit, or some series has other gaps than the first: then the results are void.
+/// The same where model, start and gaps are the same in all chosen series: what does not depend on the data once. False
+/// if that way does not suit, or some series has other gaps than the first: then the results are void.
 template <Real Scalar>
 [[nodiscard]] bool shared_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result,
                                    bool summed, int threads, Interrupt& stop);
+
+/// The same of a problem that `gradient` takes, where many series have the same gaps: that for each such group, and
+/// `gradient` for the others. None if there are no such groups, or not as it seemed: then the results are void.
+template <Real Scalar>
+[[nodiscard]] Method grouped_gradient(const FilterProblem<Scalar>& problem, const GradientResult<Scalar>& result,
+                                      bool summed, int threads, Interrupt& stop);
 
 /// The same for every kind of problem, one series at a time.
 template <Real Scalar>

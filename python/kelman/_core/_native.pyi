@@ -144,9 +144,9 @@ def linear_gradient(problem: typing.Any, summed: bool, threads: typing.SupportsI
     (of the start as it is posed), noise_mean and noise_cov (of the noise before the first measurement, if the start is
     before it). A derivative has the shape (N, ...), or (N, T, ...) if the field varies in time; `summed` adds the series
     up: (1, ...), (1, T, ...), but for the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij
-    dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series; else 'lanes', 'univariate' if the
-    problem has S, a singular R, a dense R with partly missing rows, or many states, or 'univariate+lanes' for a diffuse
-    start.
+    dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series, 'grouped' if
+    they are in large groups of series; else 'lanes', 'univariate' if the problem has S, a singular R, a dense R with partly
+    missing rows, or many states, or 'univariate+lanes' for a diffuse start.
     """
 
 def linear_smooth(

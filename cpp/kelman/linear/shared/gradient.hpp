@@ -6,6 +6,7 @@
 // from the last to the first, each forward again and back. Series that fit into one segment are filtered once.
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -16,29 +17,34 @@
 
 namespace kelman::linear::shared {
 
-/// Whether the gradient may go this way: no S, and nothing known of the noise that leads to the first measurement but
-/// its covariance.
+/// Whether the gradient of the chosen series, which have the same gaps, may go this way: no S, and nothing known of the
+/// noise that leads to the first measurement but its covariance.
 template <Real Scalar>
 [[nodiscard]] bool takes_gradient(const FilterProblem<Scalar>& problem) noexcept {
   const Field<const Scalar>& cross = problem.start.noise_cross;
-  const Index size = problem.model.dims.n * problem.model.dims.n;
-  return applies(problem) && !problem.model.joint() && !arrives(problem) &&
+  const Dims& dims = problem.model.dims;
+  const Index size = dims.n * dims.n;
+  return dims.n > 0 && dims.m > 0 && problem.data.length(problem.series(0), dims.T) > 0 && !problem.model.joint() &&
+         !arrives(problem) &&
          !(cross && std::any_of(cross.at(0), cross.at(0) + size, [](Scalar c) { return c != Scalar(0); }));
 }
 
-/// The problem of one series at rest that has the gaps of the first of `problem`.
+/// The problem of one series at rest that has the gaps of the first of the chosen.
 template <Real Scalar>
 [[nodiscard]] FilterProblem<Scalar> at_rest(const FilterProblem<Scalar>& problem, Workspace& memory) {
   const auto [n, m, p, T, N] = problem.model.dims;
-  const Index length = problem.data.length(0, T);
+  const Index i = problem.series(0);
+  const Index length = problem.data.length(i, T);
   FilterProblem<Scalar> rest = problem;
+  rest.chosen = nullptr;
+  rest.start.rank = {rest.start.rank ? rest.start.rank.at(i) : nullptr, 0, 0};
   rest.model.dims.N = 1;
   rest.model.dims.T = length;
   rest.model.B = rest.model.D = rest.model.b = rest.model.c = {};
   auto* const z = memory.take<Scalar>(length * m);
   for (Index k = 0; k < length; ++k) {
     for (Index j = 0; j < m; ++j) {
-      z[k * m + j] = problem.data.z.at(0, k)[j] * Scalar(0);  // NaN, and 0 of a number
+      z[k * m + j] = problem.data.z.at(i, k)[j] * Scalar(0);  // NaN, and 0 of a number
     }
   }
   rest.data = {};
@@ -108,8 +114,8 @@ class SharedGradient {
       : problem_(problem),
         result_(result),
         n_(problem.model.dims.n),
-        length_(problem.data.length(0, problem.model.dims.T)),
-        groups_((problem.model.dims.N + W - 1) / W),
+        length_(problem.data.length(problem.series(0), problem.model.dims.T)),
+        groups_((problem.count() + W - 1) / W),
         threads_(threads),
         summed_(summed),
         stop_(stop),
@@ -160,7 +166,9 @@ class SharedGradient {
 
   [[nodiscard]] Index begin(Index g) const noexcept { return g * segment_; }
   [[nodiscard]] Index end(Index g) const noexcept { return std::min((g + 1) * segment_, length_); }
-  [[nodiscard]] Members<W> members(Index group) const noexcept { return {nullptr, group * W, problem_.model.dims.N}; }
+  [[nodiscard]] Members<W> members(Index group) const noexcept {
+    return {problem_.chosen, group * W, problem_.count()};
+  }
   [[nodiscard]] Carried<V> carried(Index group) const noexcept {
     V* const r = r_ + group * 2 * n_;
     return {x_ + group * (segments_ + 1) * n_, r, r + n_, ends_ + 2 * group, ends_ + 2 * group + 1};
@@ -169,7 +177,7 @@ class SharedGradient {
   /// The numbers of segment g; false if some component has no noise, which goes series by series.
   [[nodiscard]] bool prepare(Index g) noexcept {
     steps_.begin(begin(g));
-    steps_.prepare(0, end(g));
+    steps_.prepare(problem_.series(0), end(g));
     for (Index k = begin(g); k < end(g); ++k) {
       if (steps_.slot(k).head->exact) {
         return false;
@@ -212,13 +220,13 @@ class SharedGradient {
     information.back(begin(g), end(g), length_);
   }
 
-  /// Log-likelihoods, and the sums; false if a mean was not finite.
+  /// Log-likelihoods, and the sums; false if a mean or a sum was not finite.
   [[nodiscard]] bool finish(GradientSums& common) noexcept {
-    const Dims& dims = problem_.model.dims;
-    for (Index i = 0; i < dims.N; ++i) {
-      const Carried<V> end = carried(i / W);
-      const auto l = static_cast<int>(i % W);
-      if (lane(*end.unsound, l) != lane(*end.unsound, l)) {
+    for (Index j = 0; j < problem_.count(); ++j) {
+      const Index i = problem_.series(j);
+      const Carried<V> end = carried(j / W);
+      const auto l = static_cast<int>(j % W);
+      if (lane(*end.unsound, l) != lane(*end.unsound, l) || !std::isfinite(lane(*end.quadratic, l))) {
         return false;
       }
       *result_.loglik.at(i) = passage_.loglik() - 0.5 * lane(*end.quadratic, l);
@@ -226,11 +234,11 @@ class SharedGradient {
       *result_.failed_at.at(i) = -1;
     }
     if (summed_) {
-      common.scale(static_cast<double>(dims.N));
+      common.scale(static_cast<double>(problem_.count()));
       blocks_.add_to(result_);
     }
-    for (Index i = 0; i < (summed_ ? Index(1) : dims.N); ++i) {
-      common.write(result_, i);
+    for (Index j = 0; j < (summed_ ? Index(1) : problem_.count()); ++j) {
+      common.write(result_, problem_.series(j));
     }
     return true;
   }
