@@ -156,9 +156,13 @@ template <Real T, int W>
 }
 
 /// c - a b, in one rounding where `fused` is.
-template <Lanes V>
-[[nodiscard]] inline V fused_minus(const V& a, const V& b, const V& c) noexcept {
+template <Real T>
+[[nodiscard]] inline T fused_minus(T a, T b, T c) noexcept {
   return fused(-a, b, c);
+}
+template <Real T, int W>
+[[nodiscard]] inline Pack<T, W> fused_minus(const Pack<T, W>& a, const Pack<T, W>& b, const Pack<T, W>& c) noexcept {
+  return Pack<T, W>::each([&](int u) { return unit::fnma<T>(a.v[u], b.v[u], c.v[u]); });
 }
 
 /// a where the mask is set, b elsewhere.

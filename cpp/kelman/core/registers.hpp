@@ -139,6 +139,30 @@ template <Real T, class U>
 #endif
 }
 
+/// c - a b of registers, rounded as `fma`.
+template <Real T, class U>
+[[nodiscard]] inline U fnma(const U& a, const U& b, const U& c) noexcept {
+#if defined(__AVX512F__) && !defined(KELMAN_PORTABLE_PACK)
+  if constexpr (sizeof(T) == 8) {
+    return std::bit_cast<U>(
+        _mm512_fnmadd_pd(std::bit_cast<__m512d>(a), std::bit_cast<__m512d>(b), std::bit_cast<__m512d>(c)));
+  } else {
+    return std::bit_cast<U>(
+        _mm512_fnmadd_ps(std::bit_cast<__m512>(a), std::bit_cast<__m512>(b), std::bit_cast<__m512>(c)));
+  }
+#elif defined(__AVX__) && defined(__FMA__) && !defined(KELMAN_PORTABLE_PACK)
+  if constexpr (sizeof(T) == 8) {
+    return std::bit_cast<U>(
+        _mm256_fnmadd_pd(std::bit_cast<__m256d>(a), std::bit_cast<__m256d>(b), std::bit_cast<__m256d>(c)));
+  } else {
+    return std::bit_cast<U>(
+        _mm256_fnmadd_ps(std::bit_cast<__m256>(a), std::bit_cast<__m256>(b), std::bit_cast<__m256>(c)));
+  }
+#else
+  return fma<T>(-a, b, c);
+#endif
+}
+
 /// Stores a register past the caches where the machine can; `to` is aligned to the register.
 template <Real T>
 inline void stream(T* to, const typename Vector<T>::type& value) noexcept {

@@ -17,32 +17,7 @@
 
 #include "kelman/linear/lanes/recursion.hpp"
 
-#if defined(__clang__)
-#define KELMAN_ROLLED _Pragma("clang loop unroll(disable)")
-#elif defined(__GNUC__)
-#define KELMAN_ROLLED _Pragma("GCC unroll 1")
-#else
-#define KELMAN_ROLLED
-#endif
-
 namespace kelman::linear::lanes {
-
-/// body(i) for all rows: unrolled for small n; a loop where all rows together would leave the registers and the
-/// instruction cache.
-template <int n, class Body>
-KELMAN_INLINE void each_row(Body&& body) noexcept {
-  if constexpr (n <= 5) {
-    KELMAN_UNROLL
-    for (int i = 0; i < n; ++i) {
-      body(i);
-    }
-  } else {
-    KELMAN_ROLLED
-    for (int i = 0; i < n; ++i) {
-      body(i);
-    }
-  }
-}
 
 /// How one component was used, as far as the way back needs it; zeros but for f = 1 where it is missing.
 template <int n, Lanes V>

@@ -44,6 +44,8 @@ class Chunks {
         m_(model_.dims.m),
         drive_(problem.model, problem.data, layout.steps, memory),
         y_(memory.take<V>(m_ * layout.steps)),
+        f_(memory.take<V>(m_ * layout.steps)),
+        v_(memory.take<V>(m_ * layout.steps)),
         x_(memory.take<V>(n_)),
         P_(memory.take<V>(triangle(static_cast<int>(n_)))) {
     const Index steps = layout.steps;
@@ -69,8 +71,7 @@ class Chunks {
     };
     mean_ = kept(result.mean, n_);
     cov_ = kept(result.cov, n_ * n_);
-    mantissa_ = kept(result.loglik_obs, Index(1));
-    rest_ = kept(result.loglik_obs, Index(1));
+    loglik_ = kept(result.loglik_obs, Index(1));
     predicted_mean_ = kept(result.predicted_mean, n_);
     predicted_cov_ = kept(result.predicted_cov, n_ * n_);
     innovation_ = kept(result.innovation, m_);
@@ -149,12 +150,12 @@ class Chunks {
 
   /// Writes what is kept of the chunk, for the lanes that are active.
   void write(const Series<V>& series, const bool* active) noexcept {
-    for (Index t = 0; mantissa_ != nullptr && t < steps_; ++t) {
-      mantissa_[t] = V(T(-0.5)) * (log_mantissa(mantissa_[t]) + rest_[t]);
+    for (Index t = 0; loglik_ != nullptr && t < steps_; ++t) {
+      loglik_[t] = loglik_of(y_ + t * m_, f_ + t * m_, v_ + t * m_);
     }
     scatter(result_.mean, n_, mean_, series, active);
     scatter(result_.cov, n_ * n_, cov_, series, active);
-    scatter(result_.loglik_obs, Index(1), mantissa_, series, active);
+    scatter(result_.loglik_obs, Index(1), loglik_, series, active);
     scatter(result_.predicted_mean, n_, predicted_mean_, series, active);
     scatter(result_.predicted_cov, n_ * n_, predicted_cov_, series, active);
     scatter(result_.innovation, m_, innovation_, series, active);
@@ -194,6 +195,16 @@ class Chunks {
   }
 
  private:
+  /// Log-likelihood of a step with measurement y (m) from the variances and innovations of its components.
+  [[nodiscard]] V loglik_of(const V* y, const V* f, const V* v) const noexcept {
+    Evidence<V> own;
+    for (Index j = 0; j < m_; ++j) {
+      const auto observed = y[j] == y[j];
+      own.add(f[j], v[j], select(observed, V(T(1)) / f[j], V(T(0))), observed);
+    }
+    return V(T(-0.5)) * (log_mantissa(own.mantissa) + without_mantissa(own));
+  }
+
   /// Whether some lane misses a part of a measurement, but not all of it.
   [[nodiscard]] bool partly_missing() const noexcept {
     for (Index t = 0; t < steps_; ++t) {
@@ -270,12 +281,12 @@ class Chunks {
     chunk.P = P_;
     chunk.evidence = &evidence_;
     chunk.failed = &failed_;
+    chunk.f = f_ + t * m_;
+    chunk.v = v_ + t * m_;
     if (!only_predict) {
       chunk.m = m_;
       chunk.mean = mean_ != nullptr ? mean_ + t * n_ : nullptr;
       chunk.cov = cov_ != nullptr ? cov_ + t * n_ * n_ : nullptr;
-      chunk.mantissa = mantissa_ != nullptr ? mantissa_ + t : nullptr;
-      chunk.rest = rest_ != nullptr ? rest_ + t : nullptr;
     }
     return chunk;
   }
@@ -355,6 +366,8 @@ class Chunks {
   Index before_ = 0;      ///< step of the first Q that is held
   bool by_lane_ = false;  ///< coefficients by lane
   V* y_;                  ///< z - c - D u (steps×m)
+  V* f_;                  ///< variances of the innovations (steps×m)
+  V* v_;                  ///< innovations (steps×m)
   V* white_ = nullptr;    ///< L⁻¹ y (steps×m)
   V* factor_ = nullptr;   ///< L of one step (m×m)
   V* rows_ = nullptr;     ///< H~ (steps×m×n)
@@ -370,8 +383,7 @@ class Chunks {
   // results
   V* mean_ = nullptr;
   V* cov_ = nullptr;
-  V* mantissa_ = nullptr;
-  V* rest_ = nullptr;
+  V* loglik_ = nullptr;
   V* predicted_mean_ = nullptr;
   V* predicted_cov_ = nullptr;
   V* innovation_ = nullptr;

@@ -43,11 +43,13 @@ struct Chunk {
   V* P = nullptr;  ///< triangle
   Evidence<V>* evidence = nullptr;
   mask_of<V>* failed = nullptr;
-  // results, each null if it is not kept
-  V* mean = nullptr;      ///< (steps×n)
-  V* cov = nullptr;       ///< (steps×n×n)
-  V* mantissa = nullptr;  ///< (steps): minus twice the log-likelihood of the step is log(mantissa) + rest
-  V* rest = nullptr;      ///< (steps)
+  // results: variances of the innovations, 1 where missing, and innovations given the components before, 0 where
+  // missing
+  V* f = nullptr;  ///< (steps×m)
+  V* v = nullptr;  ///< (steps×m)
+  // and moments, each null if it is not kept
+  V* mean = nullptr;  ///< (steps×n)
+  V* cov = nullptr;   ///< (steps×n×n)
   // for sizes that are not unrolled (tiled.hpp)
   Pattern A_pattern, H_pattern;
   V* work = nullptr;
@@ -59,6 +61,10 @@ KELMAN_INLINE V without_mantissa(const Evidence<V>& evidence) noexcept {
   using T = scalar_of<V>;
   return fused(T(0.693147180559945309417), evidence.exponent, fused(log_two_pi<T>, evidence.count, evidence.quadratic));
 }
+
+/// Whether two components are taken at once: where what they need stays near the registers.
+template <int n>
+inline constexpr bool by_two = n >= 2 && n <= 5;
 
 /// Takes the steps of a chunk.
 template <int n, Lanes V, class C>
@@ -74,7 +80,6 @@ void take_steps(const Chunk<V, C>& chunk) noexcept {
   }
   Evidence<V> evidence = *chunk.evidence;
   mask_of<V> failed = *chunk.failed;
-  const V* y = chunk.y;
   const C* Q = chunk.Q;
   for (Index t = 0; t < chunk.steps; ++t) {
     if (t > 0 || chunk.predict_first) {
@@ -90,16 +95,19 @@ void take_steps(const Chunk<V, C>& chunk) noexcept {
     }
     const C* h = chunk.H + t * chunk.H_time;
     const C* r = chunk.noise + t * chunk.noise_time;
-    Evidence<V> own;  // of the step
-    for (Index j = 0; j < chunk.m; ++j, h += n, r += chunk.noise_next) {
-      const Gain<n, V> gain = update<n>(h, *r, *y++, state, evidence, failed);
-      if (chunk.mantissa != nullptr) {
-        own.add(gain);
+    const V* const y = chunk.y + t * chunk.m;
+    V* const f = chunk.f + t * chunk.m;
+    V* const v = chunk.v + t * chunk.m;
+    Index e = 0;
+    if constexpr (by_two<n>) {
+      for (; e + 2 <= chunk.m; e += 2, h += 2 * n, r += 2 * chunk.noise_next) {
+        update_two<n>(h, r, chunk.noise_next, y + e, state, evidence, failed, f + e, v + e);
       }
     }
-    if (chunk.mantissa != nullptr) {
-      chunk.mantissa[t] = own.mantissa;
-      chunk.rest[t] = without_mantissa(own);
+    for (; e < chunk.m; ++e, h += n, r += chunk.noise_next) {
+      const Gain<n, V> gain = update<n>(h, *r, y[e], state, evidence, failed);
+      f[e] = gain.f;
+      v[e] = gain.v;
     }
     if (chunk.mean != nullptr) {
       KELMAN_UNROLL
@@ -134,7 +142,7 @@ template <Lanes V, class C>
 using Kernel = void (*)(const Chunk<V, C>&) noexcept;
 
 /// Two registers per pack hide what one waits for, as long as the state stays near the registers: up to this n.
-inline constexpr int largest_wide_n = register_bytes >= 64 ? 5 : largest_n;
+inline constexpr int largest_wide_n = register_bytes >= 64 ? 3 : largest_n;
 
 /// Largest n for which packs V have a kernel.
 template <Lanes V>

@@ -15,6 +15,7 @@
 // Reference: Durbin & Koopman 2012, 6.4 (one component at a time).
 #pragma once
 
+#include <algorithm>
 #include <limits>
 
 #include "kelman/core/pack.hpp"
@@ -30,6 +31,14 @@
 #define KELMAN_INLINE inline
 #endif
 
+#if defined(__clang__)
+#define KELMAN_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define KELMAN_ROLLED _Pragma("GCC unroll 1")
+#else
+#define KELMAN_ROLLED
+#endif
+
 namespace kelman::linear::lanes {
 
 /// Largest n for which the recursion is instantiated.
@@ -38,6 +47,23 @@ inline constexpr int largest_n = 8;
 /// Values in the lower triangle of an n×n matrix, and where entry (i, j) is in it.
 [[nodiscard]] constexpr int triangle(int n) noexcept { return n * (n + 1) / 2; }
 [[nodiscard]] constexpr int entry(int i, int j) noexcept { return i >= j ? triangle(i) + j : triangle(j) + i; }
+
+/// body(i) for all rows: unrolled for small n; a loop where all rows together would leave the registers and the
+/// instruction cache.
+template <int n, class Body>
+KELMAN_INLINE void each_row(Body&& body) noexcept {
+  if constexpr (n <= 5) {
+    KELMAN_UNROLL
+    for (int i = 0; i < n; ++i) {
+      body(i);
+    }
+  } else {
+    KELMAN_ROLLED
+    for (int i = 0; i < n; ++i) {
+      body(i);
+    }
+  }
+}
 
 /// Mean and lower triangle of the covariance of the state.
 template <int n, Lanes V>
@@ -53,7 +79,6 @@ struct Gain {
   V f;        ///< variance of the innovation, 1 where missing
   V inverse;  ///< 1 / f
   V v;
-  mask_of<V> observed;
 };
 
 /// The log-likelihood in the making. Pivots f are multiplied, and the exponent of the product is split off: no
@@ -72,10 +97,6 @@ struct Evidence {
     mantissa = mantissa * f;
     exponent += split_exponent(mantissa);
     count += select(observed, V(T(1)), V(T(0)));
-  }
-  template <int n>
-  KELMAN_INLINE void add(const Gain<n, V>& gain) noexcept {
-    add(gain.f, gain.v, gain.inverse, gain.observed);
   }
 };
 
@@ -155,27 +176,95 @@ template <int n, Lanes V, class C>
   return total;
 }
 
-/// A measurement much more precise than the prediction has cost P - K M' its digits along h. The lanes in `where` get
-///   P <- L P L' + r (1 + r/f) K K',   L = I - K h',
-/// which restores them: exact if P was exact, since then P h = r K (Univariate::polish).
-template <int n, Lanes V, class C>
-KELMAN_INLINE void polish(const C* h, const C& r, const Gain<n, V>& gain, const mask_of<V>& where,
-                          V (&P)[triangle(n)]) noexcept {
-  using T = scalar_of<V>;
-  V M[n];
-  project<n>(h, P, M);
-  // P += alpha K K' - K M' - M K'
-  const V alpha = fused(V(r), fused(V(r), gain.inverse, V(T(1))), along<n>(h, M));
+/// P <- P - K M'                                                                             (n×n)
+template <int n, Lanes V>
+KELMAN_INLINE void downdate(const V (&K)[n], const V (&M)[n], V (&P)[triangle(n)]) noexcept {
   KELMAN_UNROLL
   for (int i = 0; i < n; ++i) {
-    const V K = select(where, gain.K[i], V(T(0)));
-    const V rest = fused(alpha, K, -M[i]);
     KELMAN_UNROLL
     for (int j = 0; j <= i; ++j) {
-      const V other = select(where, gain.K[j], V(T(0)));
-      P[entry(i, j)] = fused_minus(K, M[j], fused(rest, other, P[entry(i, j)]));
+      P[entry(i, j)] = fused_minus(K[i], M[j], P[entry(i, j)]);
     }
   }
+}
+
+/// Where a measurement is so much more precise than its prediction that P - K M' loses digits.
+template <Lanes V, class C>
+[[nodiscard]] KELMAN_INLINE mask_of<V> too_precise(const C& r, const V& f) noexcept {
+  return V(r) < V(scalar_of<V>(1e-3)) * f;
+}
+
+/// P <- P - K M' where a measurement is much more precise than the prediction in some lanes, so that digits are lost
+/// along h. These lanes get
+///   P <- L P L' + r (1 + r/f) K K',   L = I - K h',
+/// which restores them: exact if P was exact, since then P h = r K (Univariate::polish). All is computed anew: what
+/// this needs would otherwise be kept at every update for what seldom happens.
+template <int n, Lanes V, class C>
+KELMAN_INLINE void downdate_precise(const C* h, const C& r, const V& y, V (&P)[triangle(n)]) noexcept {
+  using T = scalar_of<V>;
+  V M[n];
+  V K[n];
+  const auto project_rows = [&] {
+    each_row<n>([&](int i) {
+      M[i] = V(h[0]) * P[entry(i, 0)];
+      KELMAN_UNROLL
+      for (int l = 1; l < n; ++l) {
+        M[i] = fused(h[l], P[entry(i, l)], M[i]);
+      }
+    });
+  };
+  project_rows();
+  const mask_of<V> observed = y == y;
+  const V f = select(observed, along<n>(h, M) + V(r), V(T(1)));
+  const V inverse = select(observed, V(T(1)) / f, V(T(0)));
+  each_row<n>([&](int i) {
+    K[i] = M[i] * inverse;
+    for (int j = 0; j <= i; ++j) {
+      P[entry(i, j)] = fused_minus(K[i], M[j], P[entry(i, j)]);
+    }
+  });
+  project_rows();
+  // P += alpha K K' - K M' - M K'
+  const mask_of<V> where = too_precise(r, f);
+  const V alpha = fused(V(r), fused(V(r), inverse, V(T(1))), along<n>(h, M));
+  each_row<n>([&](int i) {
+    K[i] = select(where, K[i], V(T(0)));
+    const V rest = fused(alpha, K[i], -M[i]);
+    for (int j = 0; j <= i; ++j) {
+      P[entry(i, j)] = fused_minus(K[i], M[j], fused(rest, K[j], P[entry(i, j)]));
+    }
+  });
+}
+
+/// The same for `count` components with rows h, noise variances r `next` apart, and y, as a function of its own.
+template <int n, Lanes V, class C>
+[[gnu::noinline]] void downdate_apart(int count, const C* h, const C* r, Index next, const V* y,
+                                      V (&P)[triangle(n)]) noexcept {
+  for (int j = 0; j < count; ++j) {
+    downdate_precise<n>(h + j * n, r[j * next], y[j], P);
+  }
+}
+
+/// The same, called where it seldom is: with few numbers in place, for a call would claim all registers.
+template <int n, Lanes V, class C>
+KELMAN_INLINE void downdate_seldom(int count, const C* h, const C* r, Index next, const V* y,
+                                   V (&P)[triangle(n)]) noexcept {
+  if constexpr (n <= 2) {
+    for (int j = 0; j < count; ++j) {
+      downdate_precise<n>(h + j * n, r[j * next], y[j], P);
+    }
+  } else {
+    V copy[triangle(n)];  // what a function gets the address of does not stay in registers
+    std::copy_n(P, triangle(n), copy);
+    downdate_apart<n>(count, h, r, next, y, copy);
+    std::copy_n(copy, triangle(n), P);
+  }
+}
+
+/// Whether a pivot is no positive normal number.
+template <Lanes V>
+[[nodiscard]] KELMAN_INLINE mask_of<V> unusable(const V& f) noexcept {
+  return !(f >= V(std::numeric_limits<scalar_of<V>>::min()));
 }
 
 /// Uses the component y (NaN = missing) with row h (n) and noise variance r > 0. Lanes whose f is not a positive normal
@@ -184,36 +273,74 @@ template <int n, Lanes V, class C>
 KELMAN_INLINE Gain<n, V> update(const C* h, const C& r, const V& y, State<n, V>& state, Evidence<V>& evidence,
                                 mask_of<V>& failed) noexcept {
   using T = scalar_of<V>;
-  constexpr T precise = T(1e-3);  // a measurement this much more precise than its prediction is polished
   Gain<n, V> gain;
   V M[n];
   project<n>(h, state.P, M);
   const mask_of<V> observed = y == y;
-  const V f = select(observed, along<n>(h, M) + V(r), V(T(1)));
-  failed = failed | !(f >= V(std::numeric_limits<T>::min()));
-  const V inverse = V(T(1)) / f;
-  gain.f = f;
-  gain.observed = observed;
-  gain.inverse = select(observed, inverse, V(T(0)));
+  gain.f = select(observed, along<n>(h, M) + V(r), V(T(1)));
+  gain.inverse = select(observed, V(T(1)) / gain.f, V(T(0)));
   gain.v = select(observed, y - along<n>(h, state.x), V(T(0)));
+  failed = failed | unusable(gain.f);
+  evidence.add(gain.f, gain.v, gain.inverse, observed);
   KELMAN_UNROLL
   for (int i = 0; i < n; ++i) {
     gain.K[i] = M[i] * gain.inverse;
+    state.x[i] = fused(gain.K[i], gain.v, state.x[i]);
   }
+  if (any(too_precise(r, gain.f))) [[unlikely]] {
+    downdate_seldom<n>(1, h, &r, Index(0), &y, state.P);
+  } else {
+    downdate<n>(gain.K, M, state.P);
+  }
+  return gain;
+}
+
+/// Uses two components, y and z, with rows h and g = h + n, noise variances r and s, which are `next` apart. The
+/// results are those of one after the other, by a chain of dependent operations that is half as long:
+///   M = P h,  L = P g,  f = h'M + r,  q = g'M / f                                         (n), (1)
+///   e = g'L + s - q g'M,  L <- L - q M = P⁺ g,  w = z - g x - q v                         (n), (1)
+/// The differences cost no more digits than P - K M' does. f, e and v, w are left in `variances` and `innovations`.
+template <int n, Lanes V, class C>
+KELMAN_INLINE void update_two(const C* h, const C* r, Index next, const V* y, State<n, V>& state, Evidence<V>& evidence,
+                              mask_of<V>& failed, V* variances, V* innovations) noexcept {
+  using T = scalar_of<V>;
+  const C* const g = h + n;
+  V M[n];
+  V L[n];
+  project<n>(h, state.P, M);
+  project<n>(g, state.P, L);
+  const mask_of<V> seen = y[0] == y[0];
+  const mask_of<V> also = y[1] == y[1];
+  const V f = select(seen, along<n>(h, M) + V(r[0]), V(T(1)));
+  const V inverse = select(seen, V(T(1)) / f, V(T(0)));
+  const V both = along<n>(g, M);
+  const V q = both * inverse;
+  const V e = select(also, fused_minus(q, both, along<n>(g, L) + V(r[next])), V(T(1)));
+  const V other = select(also, V(T(1)) / e, V(T(0)));
+  const V v = select(seen, y[0] - along<n>(h, state.x), V(T(0)));
+  const V w = select(also, fused_minus(q, v, y[1] - along<n>(g, state.x)), V(T(0)));
+  variances[0] = f;
+  variances[1] = e;
+  innovations[0] = v;
+  innovations[1] = w;
+  failed = failed | unusable(f) | unusable(e);
+  evidence.add(f, v, inverse, seen);
+  evidence.add(e, w, other, also);
+  V K[n];
+  V J[n];
   KELMAN_UNROLL
   for (int i = 0; i < n; ++i) {
-    state.x[i] = fused(gain.K[i], gain.v, state.x[i]);
-    KELMAN_UNROLL
-    for (int j = 0; j <= i; ++j) {
-      state.P[entry(i, j)] = fused_minus(gain.K[i], M[j], state.P[entry(i, j)]);
-    }
+    L[i] = fused_minus(q, M[i], L[i]);
+    K[i] = M[i] * inverse;
+    J[i] = L[i] * other;
+    state.x[i] = fused(J[i], w, fused(K[i], v, state.x[i]));
   }
-  const mask_of<V> restore = V(r) < V(precise) * f;
-  if (any(restore)) [[unlikely]] {
-    polish<n>(h, r, gain, restore, state.P);
+  if (any(too_precise(r[0], f) | too_precise(r[next], e))) [[unlikely]] {
+    downdate_seldom<n>(2, h, r, next, y, state.P);
+  } else {
+    downdate<n>(K, M, state.P);
+    downdate<n>(J, L, state.P);
   }
-  evidence.add(gain);
-  return gain;
 }
 
 /// Minus twice the log-likelihood of one lane.

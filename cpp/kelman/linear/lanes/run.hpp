@@ -35,7 +35,7 @@ template <Real T>
     layout.H = layout.dense ? Pattern{} : pattern_of(model.H, N, steps, m, n, memory);
   }
   // values that a chunk holds per step and lane
-  Index held = m + (model.b || model.B ? n + p : 0) + (layout.dense ? m * n + 2 * m : 0);
+  Index held = 3 * m + (model.b || model.B ? n + p : 0) + (layout.dense ? m * n + 2 * m : 0);
   held += layout.own && !model.A.constant() ? n * n : 0;
   held += layout.own && !model.Q.constant() ? n * n : 0;
   Index kept = result.mean && !result.mean.constant() ? n : 0;

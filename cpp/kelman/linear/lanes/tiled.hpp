@@ -67,8 +67,8 @@ class Tiled {
 
   /// Uses the component y (NaN = missing) with row h (n), the j-th, and noise variance r > 0, as `update` of
   /// recursion.hpp does.
-  void update(Index j, const C* h, const C& r, const V& y, Evidence<V>& evidence, Evidence<V>* own,
-              mask_of<V>& failed) noexcept {
+  void update(Index j, const C* h, const C& r, const V& y, Evidence<V>& evidence, mask_of<V>& failed, V& f_out,
+              V& v_out) noexcept {
     constexpr T precise = T(1e-3);
     project(j, h);
     const mask_of<V> observed = y == y;
@@ -93,9 +93,8 @@ class Tiled {
       polish(j, h, r, inverse, restore);
     }
     evidence.add(f, v, inverse, observed);
-    if (own != nullptr) {
-      own->add(f, v, inverse, observed);
-    }
+    f_out = f;
+    v_out = v;
   }
 
  private:
@@ -273,13 +272,9 @@ void take_tiled(const Chunk<V, C>& chunk) noexcept {
     }
     const C* h = chunk.H + t * chunk.H_time;
     const C* r = chunk.noise + t * chunk.noise_time;
-    Evidence<V> own;  // of the step
     for (Index j = 0; j < chunk.m; ++j, h += n, r += chunk.noise_next) {
-      filter.update(j, h, *r, *y++, evidence, chunk.mantissa != nullptr ? &own : nullptr, failed);
-    }
-    if (chunk.mantissa != nullptr) {
-      chunk.mantissa[t] = own.mantissa;
-      chunk.rest[t] = without_mantissa(own);
+      const Index at = t * chunk.m + j;
+      filter.update(j, h, *r, *y++, evidence, failed, chunk.f[at], chunk.v[at]);
     }
     if (chunk.mean != nullptr) {
       std::copy_n(chunk.x, n, chunk.mean + t * n);
