@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "kelman/linear/lanes/recursion.hpp"
@@ -98,7 +99,8 @@ class Steady {
     for (int i = 0; i < n; ++i) {
       for (int j = 0; j <= i; ++j) {
         const T change = P[lanes::entry(i, j)] - before[lanes::entry(i, j)];
-        same = same && change * change <= bound * P[lanes::entry(i, i)] * P[lanes::entry(j, j)];
+        const T allowed = bound * P[lanes::entry(i, i)] * P[lanes::entry(j, j)];
+        same = same && change * change <= allowed && allowed <= std::numeric_limits<T>::max();
       }
     }
     return same;
