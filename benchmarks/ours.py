@@ -76,20 +76,21 @@ def smooth(problem: Problem, threads: int) -> dict[str, Way]:
 
 
 def both(problem: Problem, threads: int) -> dict[str, Way]:
-    """Filter and smoother, two calls; the second filters again."""
+    """Filtered and smoothed moments of one call, as the peers' one call gives them."""
     model, z = state_space(problem), problem.z
 
-    def work() -> Any:
-        return kelman.filter(model, z, threads=threads), kelman.smooth(model, z, threads=threads)
-
     def answer(r: Any) -> Answer:
-        return {**_moments(r[0]), "smoothed_mean": r[1].mean, "smoothed_cov": r[1].cov}
+        found = {"smoothed_mean": r.mean, "smoothed_cov": r.cov}
+        return found | ({"mean": r.filtered_mean, "cov": r.filtered_cov} if "filtered_mean" in r._arrays else {})
 
-    alone = (
-        lambda: kelman.smooth(model, z, threads=threads),
-        lambda r: {"smoothed_mean": r.mean, "smoothed_cov": r.cov},
-    )
-    return {"filter, smooth": (work, answer), "smooth alone": alone}
+    def run(**more: Any) -> Way:
+        return lambda: kelman.smooth(model, z, threads=threads, **more), answer
+
+    return {
+        "both": run(filtered=True),
+        "both, every step": run(filtered=True, steady_state=False),
+        "smoothed only": run(),
+    }
 
 
 def gradient(problem: Problem, threads: int) -> dict[str, Way]:

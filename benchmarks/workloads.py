@@ -128,8 +128,8 @@ TABLE = (
         {"every step": 15, "loglik": 60}, checked=(1, 20_000),
     ),
     Workload(
-        "K5", "filter and smoother, n = 50, m = 20, one series", "both", "dense", 1, 1000, (1, 200), {"filter, smooth": 3},
-        unit="ms", checked=(1, 1000),
+        "K5", "filtered and smoothed means and covariances in one call, n = 50, m = 20, one series", "both", "dense", 1,
+        1000, (1, 200), {"both": 3}, unit="ms", checked=(1, 1000),
     ),
     Workload(
         "K6", "log-likelihood of a trend with a seasonal of 12, n = 13, m = 1", "loglik", "seasonal", 1000, 240,

@@ -113,9 +113,10 @@ py::dict filter_as(const py::object& arrays, Store store, int threads, const py:
 }
 
 template <class Scalar>
-py::dict smooth_as(const py::object& arrays, int lag, int threads, bool careful) {
+py::dict smooth_as(const py::object& arrays, int lag, bool filtered, int threads, bool careful, bool steady) {
   ProblemReader reader(arrays);
-  const auto problem = read_problem<Scalar>(reader, careful);
+  auto problem = read_problem<Scalar>(reader, careful);
+  problem.steady = steady;
   const auto [n, m, p, T, N] = problem.model.dims;
   ResultWriter writer(py::none(), N, problem.shared);
   linear::SmootherResult<Scalar> result;
@@ -123,6 +124,10 @@ py::dict smooth_as(const py::object& arrays, int lag, int threads, bool careful)
   result.cov = writer.covariance<Scalar>("cov", {T}, {n, n});
   if (lag == 1) {
     result.lag_one_cov = writer.covariance<Scalar>("lag_one_cov", {T}, {n, n});
+  }
+  if (filtered) {
+    result.filtered_mean = writer.per_step<Scalar>("filtered_mean", {T}, {n});
+    result.filtered_cov = writer.covariance<Scalar>("filtered_cov", {T}, {n, n});
   }
   result.loglik = writer.per_series<Scalar>("loglik", {});
   result.status = writer.per_series<std::int32_t>("status", {});
@@ -144,8 +149,9 @@ constant gains take over once the covariances of a series have settled. Returns 
 
 constexpr const char* smooth_doc = R"(Smooth every series of a problem.
 
-`problem`, `threads` and `form` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not.
-Returns a dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at; and under 'method' what ran.)";
+`problem`, `threads`, `form` and `steady` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does
+not; `filtered` keeps the filtered moments. Returns a dictionary of arrays: mean, cov, lag_one_cov, filtered_mean,
+filtered_cov, loglik, status, failed_at; and under 'method' what ran.)";
 
 }  // namespace
 
@@ -164,16 +170,17 @@ void register_linear(py::module_& m) {
       py::arg("steady") = true, filter_doc);
   m.def(
       "linear_smooth",
-      [](const py::object& problem, int lag, int threads, const std::string& form) {
+      [](const py::object& problem, int lag, int threads, const std::string& form, bool filtered, bool steady) {
         if (lag != 0 && lag != 1) {
           throw py::value_error("lag: expected 0 or 1, got " + std::to_string(lag));
         }
         const int count = parse_threads(threads);
         const bool careful = parse_form(form);
-        return is_double(problem) ? smooth_as<double>(problem, lag, count, careful)
-                                  : smooth_as<float>(problem, lag, count, careful);
+        return is_double(problem) ? smooth_as<double>(problem, lag, filtered, count, careful, steady)
+                                  : smooth_as<float>(problem, lag, filtered, count, careful, steady);
       },
-      py::arg("problem"), py::arg("lag"), py::arg("threads"), py::arg("form") = "auto", smooth_doc);
+      py::arg("problem"), py::arg("lag"), py::arg("threads"), py::arg("form") = "auto", py::arg("filtered") = false,
+      py::arg("steady") = true, smooth_doc);
 }
 
 }  // namespace kelman::bindings

@@ -320,8 +320,8 @@ TEST_CASE("nothing is allocated in a time loop") {
       Case<double> c(n, m, 20, 2, 0.2, S, 7);
       Workspace memory;
       linear::Filter<Form> filter(c.problem, c.filtered, 1, memory);
-      linear::History<double> history(c.problem, memory);
-      linear::CovarianceSmoother<Form> covariances(c.problem, c.smoothed, memory);
+      linear::History<double> history(c.problem, true, memory);
+      linear::CovarianceSmoother<Form> covariances(c.problem, c.smoothed, false, memory);
       linear::MeanSmoother<double> means(c.problem, c.smoothed, memory);
       linear::Online<Form> online(c.problem.model, c.problem.start, linear::DiffuseConstant::kfas, false, false);
       const long before = allocations.load();

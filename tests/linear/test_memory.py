@@ -89,7 +89,7 @@ def test_a_workspace_is_one_for_each_thread(verb: str, kind: str) -> None:
     assert more < results + 2 * WORKSPACE
 
 
-@pytest.mark.parametrize("verb", ["loglik", "filter", "gradient"])
+@pytest.mark.parametrize("verb", ["loglik", "filter", "smooth", "gradient"])
 def test_a_long_series_keeps_no_tape_of_its_length(verb: str) -> None:
     """The way back goes by checkpoints: 300,000 steps need what their results take."""
     more, results, _ = added(verb, 1, 300_000, "complete")

@@ -214,6 +214,9 @@ class BackwardCovariance {
     linalg::mirror(n_, P_s, n_);
   }
 
+  /// N₀ (s×s).
+  [[nodiscard]] const Scalar* N() const noexcept { return N_[0]; }
+
   /// Size of the terms that `smooth` subtracts, and so of its rounding error in units of the machine epsilon, from the
   /// largest variances `finite` of P and `vague` of V V'.
   [[nodiscard]] Scalar magnitude(Scalar finite, Scalar vague) const noexcept {

@@ -12,6 +12,7 @@
 #include "kelman/linear/gaps.hpp"
 #include "kelman/linear/mean.hpp"
 #include "kelman/linear/record.hpp"
+#include "kelman/linear/settling.hpp"
 
 namespace kelman::linear {
 
@@ -31,7 +32,8 @@ class Filter {
         window_(window_length(problem.model, block)),
         form_(problem.model, problem.start.columns, problem.diffuse_constant, memory),
         means_(problem.model, memory),
-        tape_(problem.model, window_, memory),
+        tape_(problem.model, window_, memory, true),
+        settling_(problem, !result.predicted_cov && !result.innovation_cov, memory),
         mask_(memory.take<unsigned char>(m_)),
         states_(memory.take<MeanState<Scalar>>(block)) {
     const Index s = problem.model.size();
@@ -48,17 +50,24 @@ class Filter {
     const Index length = problem_.data.length(begin, problem_.model.dims.T);
     leader_ = -1;
     form_.load(problem_.start, begin);
+    settling_.clear();
     for (Index i = begin; i < end; ++i) {
       means_.load(problem_.start, i, states_[i - begin]);
     }
     Outcome trouble;  // of the covariances
-    for (Index first = 0; first < length && trouble.usable(); first += window_) {
+    for (Index first = 0, last = 0; first < length && trouble.usable(); first = last) {
       if (stop.check()) {
         return;
       }
-      const Index last = std::min(first + window_, length);
-      for (Index k = first; k < last && trouble.usable(); ++k) {
-        covariances(begin, k, trouble);
+      for (last = first; last < std::min(first + window_, length) && trouble.usable(); ++last) {
+        observe(m_, problem_.data.z.at(begin, last), mask_);
+        if (settling_.repeats(mask_)) {
+          repeat(begin, last);
+        } else if (last > first && tape_.slot_of((last - 1) % window_) != (last - 1) % window_) {
+          break;  // the slot that was repeated may be older than this window, and in the way
+        } else {
+          covariances(begin, last, trouble);
+        }
       }
       const Index reached = trouble.usable() ? last : trouble.at;
       for (Index i = begin; i < end; ++i) {
@@ -83,6 +92,7 @@ class Filter {
     const bool follows = follows_leader(i, length);
     if (!follows) {
       form_.load(problem_.start, i);
+      settling_.clear();
       leader_ = -1;
     }
     Outcome trouble;
@@ -91,6 +101,7 @@ class Filter {
       if (follows) {
         repeat_covariances(i, k);
       } else {
+        observe(m_, problem_.data.z.at(i, k), mask_);
         covariances(i, k, trouble);
       }
       if (trouble.usable()) {
@@ -113,6 +124,9 @@ class Filter {
     return length;
   }
 
+  /// Whether the covariances of some series were constant from some step on.
+  [[nodiscard]] bool steady() const noexcept { return steady_; }
+
   [[nodiscard]] const F& form() const noexcept { return form_; }
   [[nodiscard]] const MeanState<Scalar>& state() const noexcept { return states_[0]; }
 
@@ -124,7 +138,16 @@ class Filter {
     return std::clamp<Index>(cache / Tape<Scalar>::slot_bytes(model), 1, longest);
   }
 
-  /// Covariances of step k, for the block that starts with series i.
+  /// Step k has the covariances of the step before, for the block that starts with series i.
+  void repeat(Index i, Index k) noexcept {
+    steady_ = true;
+    tape_.repeat(k % window_, (k - 1) % window_);
+    if (!problem_.shared || i == 0) {
+      record_.filtered(i, k, form_);
+    }
+  }
+
+  /// Covariances of step k with the components in `mask_`, for the block that starts with series i.
   void covariances(Index i, Index k, Outcome& trouble) noexcept {
     if (k > 0 || problem_.start.before_first) {
       const Status status = form_.predict(i, k);
@@ -137,7 +160,8 @@ class Filter {
     if (writes) {
       record_.predicted(i, k, form_);
     }
-    observe(m_, problem_.data.z.at(i, k), mask_);
+    settling_.predicted(k, form_.moments(), mask_);
+    tape_.own(k % window_);
     const Status status = form_.update(i, k, mask_, tape_.at(k % window_), nullptr);
     if (status != Status::ok) {
       trouble.report(status, k);
@@ -216,8 +240,10 @@ class Filter {
   F form_;
   Means<Scalar> means_;
   Tape<Scalar> tape_;
+  Settling<Scalar> settling_;
   unsigned char* mask_;
   MeanState<Scalar>* states_;
+  bool steady_ = false;
   Index leader_ = -1;  ///< series whose diffuse steps were taken last, if others may follow it
   Index led_ = 0;      ///< their number
 };
@@ -225,10 +251,10 @@ class Filter {
 /// Largest block of series that share their covariances: what recomputing them per block costs is lost beside it.
 inline constexpr Index shared_block = 4096;
 
-/// Filters the chosen series of a problem with form F; all of them where covariances are shared.
+/// Filters the chosen series of a problem with form F; all of them where covariances are shared. Tells how.
 template <Form F>
-void run_filter(const FilterProblem<typename F::scalar>& problem, const FilterResult<typename F::scalar>& result,
-                int threads, Interrupt& stop) {
+Method run_filter(const FilterProblem<typename F::scalar>& problem, const FilterResult<typename F::scalar>& result,
+                  int threads, Interrupt& stop) {
   const Dims& dims = problem.model.dims;
   const Index count = problem.count();
   const Index per_thread = (count + std::max(threads, 1) - 1) / std::max(threads, 1);
@@ -254,6 +280,11 @@ void run_filter(const FilterProblem<typename F::scalar>& problem, const FilterRe
       filter.run(i, i + 1, stop);
     }
   });
+  Method method = problem.shared ? Way::shared : Way::univariate;
+  for (const Filter<F>& filter : filters) {
+    method |= filter.steady() && !problem.shared ? Method(Way::steady) : Method();
+  }
+  return method;
 }
 
 // compiled once, for all who take a series or its diffuse steps this way

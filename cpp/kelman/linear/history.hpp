@@ -49,12 +49,14 @@ class KernelTape {
 /// What the passes leave for each other, apart from the result arrays.
 template <Real Scalar>
 struct History {
-  History(const FilterProblem<Scalar>& problem, Workspace& memory)
+  /// `keeps_cov` false: `cov` is set before each series, to where the covariances go in any case.
+  History(const FilterProblem<Scalar>& problem, bool keeps_cov, Workspace& memory)
       : n(problem.model.dims.n),
-        tape(problem.model, problem.model.dims.T, memory),
+        tape(problem.model, problem.model.dims.T, memory, true),
         diffuse(problem.model, problem.start.columns),
         kernels(n),
-        cov(memory.take<Scalar>(problem.model.dims.T * n * n)),
+        cov(keeps_cov ? memory.take<Scalar>(problem.model.dims.T * n * n) : nullptr),
+        cov_step(n * n),
         cross(problem.model.joint() ? memory.take<Scalar>(problem.model.dims.T * n * n) : nullptr),
         noise(problem.model.joint() ? memory.take<Scalar>(problem.model.dims.T * n * n) : nullptr) {}
 
@@ -64,7 +66,10 @@ struct History {
   }
 
   /// Cov(x_k | z_1..z_k), finite part.
-  [[nodiscard]] Scalar* cov_at(Index k) const noexcept { return cov + k * n * n; }
+  [[nodiscard]] Scalar* cov_at(Index k) const noexcept { return cov + tape.slot_of(k) * cov_step; }
+
+  /// Whether the covariances of step k are those of the step before.
+  [[nodiscard]] bool repeats(Index k) const noexcept { return k > 0 && tape.slot_of(k) == tape.slot_of(k - 1); }
 
   /// Asks for what the way back reads of step k.
   void prefetch_cov(Index k) const noexcept {
@@ -91,6 +96,7 @@ struct History {
   DiffuseTape<Scalar> diffuse;
   KernelTape<Scalar> kernels;
   Scalar* cov;
+  Index cov_step;  ///< from one step to the next
   Scalar* cross;
   Scalar* noise;
 };

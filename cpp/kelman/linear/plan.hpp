@@ -24,8 +24,7 @@ template <Real Scalar>
 Method run_unshared(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>& result, bool fit, int threads,
                     Interrupt& stop) {
   if (!fit) {
-    run_filter<Univariate<Scalar>>(problem, result, threads, stop);
-    return Way::univariate;
+    return run_filter<Univariate<Scalar>>(problem, result, threads, stop);
   }
   if constexpr (std::is_same_v<Scalar, double>) {
     if (single::few(problem.model.dims)) {
@@ -44,8 +43,7 @@ Method run_plan(const FilterProblem<Scalar>& problem, const FilterResult<Scalar>
     return run_shared<Univariate<Scalar>>(problem, result, threads, stop) ? Method(Way::shared) : Method();
   }
   if (problem.careful || problem.shared) {
-    run_filter<Univariate<Scalar>>(problem, result, threads, stop);
-    return problem.shared ? Way::shared : Way::univariate;
+    return run_filter<Univariate<Scalar>>(problem, result, threads, stop);
   }
   const bool fit = lanes::serves(problem);
   const Patterns patterns = find_patterns(problem, smallest_group<Scalar>(fit));

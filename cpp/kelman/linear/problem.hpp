@@ -47,10 +47,11 @@ struct FilterProblem {
   [[nodiscard]] Index series(Index j) const noexcept { return chosen != nullptr ? chosen[j] : j; }
 };
 
-/// Where a smoother writes; `lag_one_cov` may be null. Entry k of it is Cov(x_k, x_{k-1} | all).
+/// Where a smoother writes; `lag_one_cov` and the filtered moments may be null. Entry k of `lag_one_cov` is
+/// Cov(x_k, x_{k-1} | all).
 template <Real Scalar>
 struct SmootherResult {
-  Field<Scalar> mean, cov, lag_one_cov;
+  Field<Scalar> mean, cov, lag_one_cov, filtered_mean, filtered_cov;
   Field<Scalar> loglik;
   Field<std::int32_t> status;
   Field<std::int64_t> failed_at;

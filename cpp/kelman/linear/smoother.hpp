@@ -18,6 +18,7 @@
 #include "kelman/linear/filter.hpp"
 #include "kelman/linear/history.hpp"
 #include "kelman/linear/kernel.hpp"
+#include "kelman/linear/settling.hpp"
 
 namespace kelman::linear {
 
@@ -27,13 +28,17 @@ class CovarianceSmoother {
  public:
   using Scalar = typename F::scalar;
 
-  CovarianceSmoother(const FilterProblem<Scalar>& problem, const SmootherResult<Scalar>& result, Workspace& memory)
+  /// `repeats`: whether whoever reads the history knows of steps that repeat the one before.
+  CovarianceSmoother(const FilterProblem<Scalar>& problem, const SmootherResult<Scalar>& result, bool repeats,
+                     Workspace& memory)
       : problem_(problem),
         result_(result),
         n_(problem.model.dims.n),
         form_(problem.model, problem.start.columns, problem.diffuse_constant, memory),
         back_(problem.model, problem.start.columns, memory),
         kernel_(n_, problem.start.columns, memory),
+        settling_(problem, repeats, memory),
+        N_before_(memory.take<Scalar>(n_ * n_)),
         mask_(memory.take<unsigned char>(problem.model.dims.m)),
         scratch_(memory.take<Scalar>(n_ * n_)) {}
 
@@ -42,7 +47,17 @@ class CovarianceSmoother {
     Outcome outcome;
     history.diffuse.clear();
     form_.load(problem_.start, i);
+    settling_.clear();
     for (Index k = 0; k < length && !(k % look_every == 0 && stop.check()); ++k) {
+      observe(problem_.model.dims.m, problem_.data.z.at(i, k), mask_);
+      if (settling_.repeats(mask_)) {
+        steady_ = true;
+        history.tape.repeat(k, k - 1);
+        repeat(result_.filtered_cov, i, k, k - 1);
+        repeat(result_.lag_one_cov, i, k, k - 1);
+        continue;
+      }
+      history.tape.own(k);
       const bool diffuse = form_.moments().rank > 0;
       if (k > 0 || problem_.start.before_first) {
         outcome.report(form_.predict(i, k), k);
@@ -51,7 +66,7 @@ class CovarianceSmoother {
         const auto moments = form_.moments();
         linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, result_.lag_one_cov.at(i, k), n_);
       }
-      observe(problem_.model.dims.m, problem_.data.z.at(i, k), mask_);
+      settling_.predicted(k, form_.moments(), mask_);
       if (outcome.usable()) {
         outcome.report(form_.update(i, k, mask_, history.tape.at(k), diffuse ? &history.diffuse.append() : nullptr), k);
       }
@@ -72,6 +87,7 @@ class CovarianceSmoother {
   [[gnu::noinline]] void backward(Index i, Index length, History<Scalar>& history, Interrupt& stop) {
     back_.clear();
     history.kernels.clear();
+    bool settled = false;  // step k+1, and N before it
     const Index last = history.diffuse.count();
     // directions that are diffuse to the end have no kernel
     resolved_ = last < length || last == 0 || history.diffuse.at(last - 1).rank == 0;
@@ -82,6 +98,11 @@ class CovarianceSmoother {
       const DiffuseSlot<Scalar>* const diffuse = history.diffuse_at(k);
       const Scalar* const cross = history.cross_at(k);
       Scalar* const lag = result_.lag_one_cov && k + 1 < length ? result_.lag_one_cov.at(i, k + 1) : nullptr;
+      if (settled && history.repeats(k + 1)) {
+        repeat(result_.cov, i, k, k + 1);
+        repeat(result_.lag_one_cov, i, k + 1, k + 2);
+        continue;
+      }
       history.prefetch_cov(k - 1);
       if (k + 1 < length) {
         const Scalar* const A = problem_.model.A.at(i, k + 1);
@@ -94,6 +115,7 @@ class CovarianceSmoother {
       Scalar* const P = result_.cov.at(i, k);
       back_.smooth(history.cov_at(k), cross, diffuse, P);
       const Index rank = diffuse != nullptr ? diffuse->rank : 0;
+      bool regular = true;  // whether the step goes by r and N
       Scalar error = variance(history.cov_at(k)) +
                      back_.magnitude(variance(history.cov_at(k)), rank > 0 ? vague(*diffuse) : Scalar(0));
       if (k + 1 < length && resolved_ && (rank > 0 || lossy(history.cov_at(k), P))) {
@@ -103,6 +125,7 @@ class CovarianceSmoother {
         const Scalar other = kernel_error(history.cov_at(k), error_);
         if (resolved_ && other < trusted * error) {
           error = other;
+          regular = false;
           history.kernels.append(k, kernel_.gain());
           kernel_.smooth(result_.cov.at(i, k + 1), P, lag);
         }
@@ -110,17 +133,23 @@ class CovarianceSmoother {
       error_ = error;
       history.prefetch_gains(k - 1);
       back_.measurement(history.tape.at(k), diffuse);
+      const bool same = settling_.possible() && back_settled(k);
+      settled = same && regular && k + 1 < length && history.repeats(k + 1);
     }
     if (result_.lag_one_cov && problem_.start.before_first && length > 0) {
       before_first(i);
     }
   }
 
+  /// Whether the covariances of some series were constant from some step on.
+  [[nodiscard]] bool steady() const noexcept { return steady_; }
+
   /// NaN where nothing was computed: everything of a failed series, what is beyond its end, and the first lag-one
-  /// covariance where nothing precedes the first state.
-  void blank_rest(Index i, Index from) const noexcept {
+  /// covariance where nothing precedes the first state. `reached`: steps that were filtered.
+  void blank_rest(Index i, Index from, Index reached) const noexcept {
     const Index T = problem_.model.dims.T;
     blank(result_.cov, i, from, T, n_ * n_, false);
+    blank(result_.filtered_cov, i, reached, T, n_ * n_, false);
     blank(result_.lag_one_cov, i, from, T, n_ * n_, false);
     if (!problem_.start.before_first && T > 0) {
       blank(result_.lag_one_cov, i, Index(0), Index(1), n_ * n_, false);
@@ -133,6 +162,22 @@ class CovarianceSmoother {
   /// How much larger the kernel's bound may be: N has gathered the errors of all later steps, and the bound of its
   /// terms does not know them. On random models of every kind 1e5 to 1e7 are the best values, and much alike.
   static constexpr Scalar trusted = Scalar(1e6);
+
+  /// Copies entry `source` of a result, if it is kept, to entry k.
+  void repeat(const Field<Scalar>& field, Index i, Index k, Index source) const noexcept {
+    if (field) {
+      std::copy_n(field.at(i, source), n_ * n_, field.at(i, k));
+    }
+  }
+
+  /// Whether N before step k is what it was before step k+1; looks at two steps of eight.
+  [[nodiscard]] bool back_settled(Index k) noexcept {
+    const bool same = k % 8 == 6 && linear::settled(n_, back_.N(), n_, N_before_, n_);
+    if (k % 8 == 7) {
+      linalg::copy_block(n_, n_, back_.N(), n_, N_before_, n_);
+    }
+    return same;
+  }
 
   /// Whether P - P N P lost digits: some variance fell by orders of magnitude.
   [[nodiscard]] bool lossy(const Scalar* filtered, const Scalar* smoothed) const noexcept {
@@ -192,10 +237,13 @@ class CovarianceSmoother {
   F form_;
   BackwardCovariance<Scalar> back_;
   BackwardKernel<Scalar> kernel_;
+  Settling<Scalar> settling_;
+  Scalar* N_before_;  // of the step after (n×n)
   unsigned char* mask_;
   Scalar* scratch_;
   Scalar error_ = Scalar(0);  // of the smoothed covariance at the step after, in units of the machine epsilon
   bool resolved_ = true;
+  bool steady_ = false;
 };
 
 /// Means there and back for one series, given the history of its covariances.
@@ -231,6 +279,7 @@ class MeanSmoother {
       backward(i, length, history, stop);
     }
     blank(result_.mean, i, failed ? Index(0) : length, problem_.model.dims.T, n_, false);
+    blank(result_.filtered_mean, i, failed ? state_.outcome.at : length, problem_.model.dims.T, n_, false);
     *result_.loglik.at(i) = failed ? std::numeric_limits<Scalar>::quiet_NaN() : static_cast<Scalar>(state_.loglik);
     *result_.status.at(i) = static_cast<std::int32_t>(state_.outcome.status);
     *result_.failed_at.at(i) = static_cast<std::int64_t>(state_.outcome.at);
@@ -262,6 +311,9 @@ class MeanSmoother {
       }
       state_.loglik += static_cast<double>(gained);
       std::copy_n(state_.x, n_, result_.mean.at(i, k));
+      if (result_.filtered_mean) {
+        std::copy_n(state_.x, n_, result_.filtered_mean.at(i, k));
+      }
     }
   }
 

@@ -18,32 +18,41 @@ class SeriesSmoother {
 
   SeriesSmoother(const FilterProblem<Scalar>& problem, const SmootherResult<Scalar>& result)
       : problem_(problem),
-        history_(problem, memory_),
-        covariances_(problem, result, memory_),
+        result_(result),
+        history_(problem, !result.filtered_cov, memory_),
+        covariances_(problem, result, true, memory_),
         means_(problem, result, memory_) {}
 
   [[gnu::noinline]] void run(Index i, Interrupt& stop) {
     const Index length = problem_.data.length(i, problem_.model.dims.T);
+    if (result_.filtered_cov) {
+      history_.cov = result_.filtered_cov.at(i);
+      history_.cov_step = result_.filtered_cov.time;
+    }
     const Outcome trouble = covariances_.forward(i, length, history_, stop);
     if (trouble.usable()) {
       covariances_.backward(i, length, history_, stop);
     }
     const Outcome outcome = means_.run(i, length, history_, trouble, stop);
-    covariances_.blank_rest(i, outcome.usable() ? length : 0);
+    covariances_.blank_rest(i, outcome.usable() ? length : 0, outcome.usable() ? length : outcome.at);
   }
+
+  /// Whether the covariances of some series were constant from some step on.
+  [[nodiscard]] bool steady() const noexcept { return covariances_.steady(); }
 
  private:
   FilterProblem<Scalar> problem_;
+  SmootherResult<Scalar> result_;
   Workspace memory_;
   History<Scalar> history_;
   CovarianceSmoother<F> covariances_;
   MeanSmoother<Scalar> means_;
 };
 
-/// Smooths the chosen series of a problem, whose covariances differ.
+/// Smooths the chosen series of a problem, whose covariances differ. Tells how.
 template <Form F>
-[[gnu::cold]] void smooth_each(const FilterProblem<typename F::scalar>& problem,
-                               const SmootherResult<typename F::scalar>& result, int threads, Interrupt& stop) {
+[[gnu::cold]] Method smooth_each(const FilterProblem<typename F::scalar>& problem,
+                                 const SmootherResult<typename F::scalar>& result, int threads, Interrupt& stop) {
   const Dims& dims = problem.model.dims;
   const Index count = problem.count();
   const double step = 3 * work_per_step(problem.model, false);
@@ -58,6 +67,11 @@ template <Form F>
       workers[static_cast<std::size_t>(w)]->run(problem.series(j), stop);
     }
   });
+  Method method = Way::univariate;
+  for (const auto& worker : workers) {
+    method |= worker->steady() ? Method(Way::steady) : Method();
+  }
+  return method;
 }
 
 /// The smoothed covariances of the first of the chosen series for the others, if these have entries of their own.
@@ -80,13 +94,13 @@ template <Form F>
   const Index first = problem.series(0);
   const Index length = problem.data.length(first, dims.T);
   Workspace memory;
-  History<Scalar> history(problem, memory);
-  CovarianceSmoother<F> covariances(problem, result, memory);
+  History<Scalar> history(problem, true, memory);
+  CovarianceSmoother<F> covariances(problem, result, false, memory);
   const Outcome trouble = covariances.forward(first, length, history, stop);
   if (trouble.usable() && !stop.requested()) {
     covariances.backward(first, length, history, stop);
   }
-  covariances.blank_rest(first, trouble.usable() ? length : 0);
+  covariances.blank_rest(first, trouble.usable() ? length : 0, length);
   copy_covariances(problem, result);
 
   // means side by side; one by one where components without noise are compared, and where a mean overflowed

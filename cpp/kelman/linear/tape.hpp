@@ -59,10 +59,12 @@ struct DiffuseSlot {
 template <Real Scalar>
 class Tape {
  public:
-  Tape(const Model<Scalar>& model, Index steps, Workspace& memory)
+  /// `repeats`: whether steps may share a slot.
+  Tape(const Model<Scalar>& model, Index steps, Workspace& memory, bool repeats = false)
       : n_(model.dims.n),
         m_(model.dims.m),
         s_(model.size()),
+        slot_(repeats ? memory.take<Index>(steps) : nullptr),
         heads_(memory.take<SlotHead<Scalar>>(steps)),
         component_(memory.take<std::int32_t>(steps * m_)),
         use_(memory.take<Use>(steps * m_)),
@@ -74,8 +76,9 @@ class Tape {
         coupling_(model.wide() ? memory.take<Scalar>(steps * m_ * m_) : nullptr) {}
 
   [[nodiscard]] Slot<Scalar> at(Index k) const noexcept {
-    const Index row = k * m_;
-    return {heads_ + k,       component_ + row,  use_ + row,
+    const Index at = slot_of(k);
+    const Index row = at * m_;
+    return {heads_ + at,      component_ + row,  use_ + row,
             rows_ + row * n_, gains_ + row * s_, variance_ + row,
             tolerance_ + row, mix_ + row * m_,   coupling_ == nullptr ? nullptr : coupling_ + row * m_};
   }
@@ -100,6 +103,13 @@ class Tape {
     }
   }
 
+  /// The step whose slot step k has: k, unless it repeats an earlier one.
+  [[nodiscard]] Index slot_of(Index k) const noexcept { return slot_ == nullptr ? k : slot_[k]; }
+
+  /// Gives step k a slot of its own, or that of step `like`. Only for a tape that repeats.
+  void own(Index k) noexcept { slot_[k] = k; }
+  void repeat(Index k, Index like) noexcept { slot_[k] = slot_[like]; }
+
   /// Bytes of one slot, for choosing how many to keep in the cache.
   [[nodiscard]] static Index slot_bytes(const Model<Scalar>& model) noexcept {
     const Index m = model.dims.m;
@@ -112,6 +122,7 @@ class Tape {
   Index n_;
   Index m_;
   Index s_;
+  Index* slot_;
   SlotHead<Scalar>* heads_;
   std::int32_t* component_;
   Use* use_;

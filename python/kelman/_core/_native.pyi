@@ -154,12 +154,15 @@ def linear_smooth(
     lag: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
     form: str = "auto",
+    filtered: bool = False,
+    steady: bool = True,
 ) -> dict:
     """
     Smooth every series of a problem.
 
-    `problem`, `threads` and `form` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does not.
-    Returns a dictionary of arrays: mean, cov, lag_one_cov, loglik, status, failed_at; and under 'method' what ran.
+    `problem`, `threads`, `form` and `steady` are those of linear_filter; `lag` 1 keeps Cov(x_k, x_{k-1} | all) too, 0 does
+    not; `filtered` keeps the filtered moments. Returns a dictionary of arrays: mean, cov, lag_one_cov, filtered_mean,
+    filtered_cov, loglik, status, failed_at; and under 'method' what ran.
     """
 
 def memory_rate(

@@ -83,7 +83,14 @@ def filter_raw(
     return raw
 
 
-def smooth_raw(problem: Problem, lag: int, threads: int, form: str = "auto") -> dict[str, Any]:
+def smooth_raw(
+    problem: Problem,
+    lag: int,
+    threads: int,
+    form: str = "auto",
+    filtered: bool = False,
+    steady: bool = True,
+) -> dict[str, Any]:
     """Smooth every series.
 
     Parameters
@@ -96,13 +103,20 @@ def smooth_raw(problem: Problem, lag: int, threads: int, form: str = "auto") -> 
         Number of threads, at least 1; the results do not depend on it.
     form : {"auto", "covariance", "univariate"}
         "univariate" takes one series at a time.
+    filtered : bool
+        Whether to keep the filtered moments too.
+    steady : bool
+        Whether covariances that have settled are taken as constant.
 
     Returns
     -------
     dict of ndarray
-        mean, cov, lag_one_cov (if `lag`), loglik, status, failed_at; and under ``method`` the words for what ran.
+        mean, cov, lag_one_cov (if `lag`), filtered_mean, filtered_cov (if `filtered`), loglik, status, failed_at; and
+        under ``method`` the words for what ran.
     """
-    raw: dict[str, Any] = _core.native().linear_smooth(problem=problem, lag=lag, threads=threads, form=form)
+    raw: dict[str, Any] = _core.native().linear_smooth(
+        problem=problem, lag=lag, threads=threads, form=form, filtered=filtered, steady=steady
+    )
     return raw
 
 

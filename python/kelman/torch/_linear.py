@@ -107,7 +107,14 @@ def filter_raw(
     return arrays if out is None else _into(out, arrays)
 
 
-def smooth_raw(problem: Any, lag: int = 0, threads: int = 1, form: str = "auto") -> Arrays:
+def smooth_raw(
+    problem: Any,
+    lag: int = 0,
+    threads: int = 1,
+    form: str = "auto",
+    filtered: bool = False,
+    steady: bool = True,
+) -> Arrays:
     """Smooth every series.
 
     Parameters
@@ -120,13 +127,18 @@ def smooth_raw(problem: Any, lag: int = 0, threads: int = 1, form: str = "auto")
         Not used: PyTorch has its own threads.
     form : str
         Not used: there is one.
+    filtered : bool
+        Whether to keep the filtered moments too.
+    steady : bool
+        Not used: every step is taken in full.
 
     Returns
     -------
     dict of arrays
-        ``mean``, ``cov``, ``lag_one_cov`` (with lag 1), ``loglik``, ``status``, ``failed_at``.
+        ``mean``, ``cov``, ``lag_one_cov`` (with lag 1), ``filtered_mean``, ``filtered_cov`` (if `filtered`),
+        ``loglik``, ``status``, ``failed_at``.
     """
-    del threads, form
+    del threads, form, steady
     trouble, fields = new_trouble(problem), Fields(problem)
     n = problem.mean.shape[-1]
     with torch.no_grad():
@@ -145,6 +157,9 @@ def smooth_raw(problem: Any, lag: int = 0, threads: int = 1, form: str = "auto")
     for i, name in enumerate(("mean", "cov", "lag_one_cov")[: 2 + bool(lag)]):
         stacked = [_blank(one[i], failed | ~step.inside) for one, step in zip(moments, run, strict=True)]
         arrays[name] = torch.stack(stacked, 1).numpy()
+    if filtered:
+        forward = filter_raw(problem, "filtered", 1)
+        arrays |= {"filtered_mean": forward["mean"], "filtered_cov": forward["cov"]}
     arrays["loglik"] = torch.where(failed, torch.nan, total).numpy()
     arrays["status"] = trouble.status.numpy().astype(np.int32)
     arrays["failed_at"] = trouble.failed_at.numpy()
