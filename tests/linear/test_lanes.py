@@ -153,6 +153,18 @@ def test_lanes_agree_with_one_series_at_a_time(
             np.testing.assert_allclose(getattr(fast.state, name), getattr(careful.state, name), atol=tolerance * 100)
 
 
+@pytest.mark.parametrize("vary", ["time", "series", "both"])
+@pytest.mark.parametrize("start", ["x0", "x1"])
+@pytest.mark.parametrize("n", [9, 12])
+def test_states_by_tiles_take_the_matrices_of_their_step(vary: str, start: str, n: int) -> None:
+    """Each prediction has the Q of the step before, from the first on, whatever the place of a step in its chunk."""
+    case = make(n, 2, vary=vary, start=start, count=N, T=40)
+    fast, careful = run(case, "filtered"), run(case, "filtered", form="univariate")
+    assert fast.method == "lanes"
+    for name in ("mean", "cov", "loglik"):
+        close(name, getattr(fast, name), getattr(careful, name), 1.0, 1e-11)
+
+
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("vary", ["constant", "both"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

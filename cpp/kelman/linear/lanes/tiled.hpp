@@ -262,10 +262,12 @@ void take_tiled(const Chunk<V, C>& chunk) noexcept {
   Evidence<V> evidence = *chunk.evidence;
   mask_of<V> failed = *chunk.failed;
   const V* y = chunk.y;
+  const C* Q = chunk.Q;
   for (Index t = 0; t < chunk.steps; ++t) {
     if (t > 0 || chunk.predict_first) {
       filter.predict_mean(chunk.A + t * chunk.A_time);
-      filter.predict_covariance(chunk.A + t * chunk.A_time, chunk.Q + t * chunk.Q_time);
+      filter.predict_covariance(chunk.A + t * chunk.A_time, Q);
+      Q += chunk.Q_time;
       for (Index i = 0; chunk.drive != nullptr && i < n; ++i) {
         chunk.x[i] += chunk.drive[t * n + i];
       }
