@@ -331,3 +331,26 @@ def test_the_smoother_finds_an_overflow() -> None:
     assert np.isnan(s.loglik[5])
     others = np.delete(np.arange(37), 5)
     np.testing.assert_array_equal(s.mean[others], clean.mean[others])
+
+
+@pytest.mark.parametrize("n", [3, 10])
+@pytest.mark.parametrize("where", [1, 39])
+def test_gaps_that_differ_where_no_sample_looks(n: int, where: int) -> None:
+    """Only some series are compared beforehand; the pass itself finds the one whose gaps differ, and another way is taken."""
+    which, z = model(n, 2), common_gaps(40, 30, 2)
+    hidden = np.isnan(z[where, :, 0])
+    z[where, 20, 0] = 0.5 if hidden[20] else np.nan
+    for store in STORES:
+        r, careful = (kelman.filter(which, z, store=store, form=form) for form in ("auto", "univariate"))
+        kept = tuple(name for name in ARRAYS if name in careful._arrays)
+        assert "shared" not in r.method
+        assert_close(r, careful, 1e-12, kept)
+        again = kelman.filter(which, z, store=store, out=r)
+        assert_close(again, careful, 1e-12, kept)
+    np.testing.assert_allclose(kelman.loglik(which, z), careful.loglik, rtol=1e-12)
+    total, gradient = kelman.loglik_and_grad(which, z)
+    parts = [kelman.loglik_and_grad(which, one) for one in z]
+    np.testing.assert_allclose(total, [part[0] for part in parts], rtol=1e-12)
+    for name in ("A", "H", "Q", "R", "P1"):
+        expected = np.sum([part[1][name] for part in parts], 0)
+        np.testing.assert_allclose(gradient[name], expected, atol=1e-10 * np.abs(expected).max())
