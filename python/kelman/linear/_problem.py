@@ -22,7 +22,7 @@ RANKS: dict[str, int] = {"A": 2, "H": 2, "Q": 2, "R": 2, "B": 2, "D": 2, "b": 1,
 _SCAN_LIMIT = 65_536
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each call, where freezing costs a microsecond
 class Problem:
     """What a backend is given: float64 or float32 throughout, leading axes (N, T) possibly of stride 0.
 
@@ -59,7 +59,7 @@ class Problem:
     diffuse_constant: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each call, where freezing costs a microsecond
 class Posed:
     """A problem with what is needed to name its results."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .._types import Array, Dtype
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each call
 class Series:
     """Measurements as (N, T, m), how many of the T belong to each series, and whether the user gave a series axis."""
 

@@ -51,13 +51,15 @@ class Start:
 def resolve_start(model: StateSpace, N: int, dtype: Dtype, fields: dict[str, Array | None], u: Array | None) -> Start:
     """Return the model's start for N series; `fields` and `u` are those of the problem."""
     key = (N, dtype)
-    known: tuple[Any, Start] | None = model._cache.get("start")
-    if known is None or known[0] != key:
-        known = (key, _spread_out(model, N, dtype))
+    Q = fields["Q"]
+    known: tuple[Any, Any, Start] | None = model._cache.get("start")
+    if known is None or known[0] != key or known[1] is not Q:
+        start = _spread_out(model, N, dtype)
+        if model.initial == "x0" and Q is not None:
+            start = replace(start, noise_cov=Q[:, 0])
+        known = (key, Q, start)
         model._cache["start"] = known
-    start = known[1]
-    if model.initial == "x0" and fields["Q"] is not None:
-        start = replace(start, noise_cov=fields["Q"][:, 0])
+    start = known[2]
     if model.initial in ("stationary", "auto") and model.input_lag == 0 and fields["B"] is not None and u is not None:
         return replace(start, mean=start.mean + (fields["B"][:, 0] @ u[:, 0, :, None])[..., 0])
     return start
