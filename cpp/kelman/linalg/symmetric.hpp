@@ -22,7 +22,8 @@ inline void mirror(Index n, Scalar* P, Index ldp) {
 /// y = P x for the first `cols` columns of a symmetric P with `rows` rows, from its lower triangle.  (r) = (r×c)(c)
 /// Each row is read once, along memory: it serves as a row and, mirrored, as a column.
 template <class Scalar>
-inline void symmetric_matvec(Index rows, Index cols, const Scalar* P, Index ldp, const Scalar* x, Scalar* y) {
+[[gnu::noinline]] void symmetric_matvec(Index rows, Index cols, const Scalar* P, Index ldp, const Scalar* x,
+                                        Scalar* y) {
   for (Index i = 0; i < cols; ++i) {
     const Scalar* const row = P + i * ldp;
     y[i] = fused(row[i], x[i], dot(i, row, x));
@@ -44,7 +45,7 @@ inline void add_column(Index n, Index j, const Scalar* P, Index ldp, Scalar* y) 
 
 /// P -= x y' on the lower triangle, where x y' is symmetric (x = y / f).                    (n×n) -= (n)(1×n)
 template <class Scalar>
-inline void downdate(Index n, const Scalar* x, const Scalar* y, Scalar* P, Index ldp) {
+[[gnu::noinline]] void downdate(Index n, const Scalar* x, const Scalar* y, Scalar* P, Index ldp) {
   for (Index i = 0; i < n; ++i) {
     axpy(i + 1, -x[i], y, P + i * ldp);
   }
@@ -52,12 +53,17 @@ inline void downdate(Index n, const Scalar* x, const Scalar* y, Scalar* P, Index
 
 /// P += alpha x x' - x y' - y x' on the lower triangle.                                     (n×n) += (n)(1×n)
 template <class Scalar>
-inline void update_two(Index n, Scalar alpha, const Scalar* x, const Scalar* y, Scalar* P, Index ldp) {
+[[gnu::noinline]] void update_two(Index n, Scalar alpha, const Scalar* x, const Scalar* y, Scalar* P, Index ldp) {
+  using V = Pack<Scalar, register_lanes<Scalar>>;
   for (Index i = 0; i < n; ++i) {
     Scalar* const row = P + i * ldp;
     const Scalar a = fused(alpha, x[i], -y[i]);
     const Scalar b = -x[i];
-    for (Index j = 0; j <= i; ++j) {
+    Index j = 0;
+    for (const V first(a), second(b); j + register_lanes<Scalar> <= i + 1; j += register_lanes<Scalar>) {
+      store(row + j, fused(second, load<V>(y + j), fused(first, load<V>(x + j), load<V>(row + j))));
+    }
+    for (; j <= i; ++j) {
       row[j] = fused(b, y[j], fused(a, x[j], row[j]));
     }
   }

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "kelman/core/scalar.hpp"
+#include "kelman/core/pack.hpp"
 
 namespace kelman::linalg {
 
@@ -35,14 +35,19 @@ template <class Scalar>
 /// y += alpha x                                                                             (n) += (1)(n)
 template <class Scalar>
 inline void axpy(Index n, Scalar alpha, const Scalar* x, Scalar* y) {
-  for (Index j = 0; j < n; ++j) {
+  using V = Pack<Scalar, register_lanes<Scalar>>;
+  Index j = 0;
+  for (const V factor(alpha); j + register_lanes<Scalar> <= n; j += register_lanes<Scalar>) {
+    store(y + j, fused(factor, load<V>(x + j), load<V>(y + j)));
+  }
+  for (; j < n; ++j) {
     y[j] = fused(alpha, x[j], y[j]);
   }
 }
 
 /// y = A x                                                                                  (r) = (r×c)(c)
 template <class Scalar>
-inline void matvec(Index rows, Index cols, const Scalar* A, Index lda, const Scalar* x, Scalar* y) {
+[[gnu::noinline]] void matvec(Index rows, Index cols, const Scalar* A, Index lda, const Scalar* x, Scalar* y) {
   for (Index i = 0; i < rows; ++i) {
     y[i] = dot(cols, A + i * lda, x);
   }
@@ -50,7 +55,8 @@ inline void matvec(Index rows, Index cols, const Scalar* A, Index lda, const Sca
 
 /// y = A' x                                                                                 (c) = (c×r)(r)
 template <class Scalar>
-inline void matvec_transposed(Index rows, Index cols, const Scalar* A, Index lda, const Scalar* x, Scalar* y) {
+[[gnu::noinline]] void matvec_transposed(Index rows, Index cols, const Scalar* A, Index lda, const Scalar* x,
+                                         Scalar* y) {
   std::fill_n(y, cols, Scalar(0));
   for (Index i = 0; i < rows; ++i) {
     axpy(cols, x[i], A + i * lda, y);

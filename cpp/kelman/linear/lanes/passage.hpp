@@ -11,7 +11,9 @@
 #include <cmath>
 #include <limits>
 
+#include "kelman/core/prefetch.hpp"
 #include "kelman/core/status.hpp"
+#include "kelman/core/transpose.hpp"
 #include "kelman/linear/lanes/backward.hpp"
 #include "kelman/linear/lanes/coefficients.hpp"
 #include "kelman/linear/lanes/start.hpp"
@@ -26,6 +28,24 @@ struct Members {
   Index length[kelman::lanes<V>];
   Outcome outcome[kelman::lanes<V>];
 };
+
+/// z of steps [k, k + steps) of the members (steps×m), and a hint that as many behind them are next.
+template <Lanes V>
+[[gnu::noinline]] void read_rows(const Field<const scalar_of<V>>& z, const Members<V>& members, Index k, Index steps,
+                                 Index T, Index m, V* out) noexcept {
+  const scalar_of<V>* rows[kelman::lanes<V>];
+  const Index next = std::min(steps, T - k - steps);
+  for (int l = 0; l < kelman::lanes<V>; ++l) {
+    rows[l] = z.at(members.series[l], k);
+    if (next > 0) {
+      prefetch(rows[l] + steps * z.time, next * m);
+    }
+  }
+  const Index together = z.time == m ? steps : 1;  // steps whose numbers lie side by side
+  for (Index t = 0; t < steps; t += together) {
+    gather<V>(rows, t * z.time, together * m, out + t * m);
+  }
+}
 
 /// The moments of series i predicted for its first measurement.
 template <Real Scalar>
@@ -48,6 +68,7 @@ class Passage {
  public:
   using Scalar = scalar_of<V>;
   static constexpr int W = kelman::lanes<V>;
+  static constexpr Index chunk = 2 * register_lanes<Scalar>;  // steps of z that are turned into packs at a time
 
   [[gnu::cold, gnu::noinline]] Passage(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
       : problem_(problem),
@@ -58,6 +79,7 @@ class Passage {
         states_(memory.take<State<n, V>>(segment_)),
         gains_(memory.take<Used<n, V>>(segment_ * m_)),
         checkpoints_(memory.take<State<n, V>>((dims_.T + segment_ - 1) / segment_)),
+        z_(memory.take<V>(chunk * m_)),
         y_(memory.take<V>(m_)),
         u_(memory.take<V>(dims_.p)),
         drive_(memory.take<Scalar>(n)),
@@ -158,6 +180,7 @@ class Passage {
       start(i, l);
     }
     coefficients_.load(members_.series);
+    read_ = -chunk;
     failed_ = V(Scalar(0)) != V(Scalar(0));
     evidence_ = Evidence<V>();
   }
@@ -174,12 +197,16 @@ class Passage {
 
   /// y = L⁻¹ (z - c - D u) of step k; NaN where missing
   void observe(Index k, const Step<V>& step) noexcept {
-    for (int l = 0; l < W; ++l) {
-      const Index i = members_.series[l];
-      const bool ended = k >= static_cast<Index>(lane(length_, l));
-      const Scalar* const z = problem_.data.z.at(i, k);
+    if (k < read_ || k >= read_ + chunk) {
+      read_ = k;
+      read_rows(problem_.data.z, members_, k, std::min(chunk, dims_.T - k), dims_.T, m_, z_);
+    }
+    const V* const z = z_ + (k - read_) * m_;
+    std::copy_n(z, m_, y_);
+    if (k >= shortest_) {
+      const mask_of<V> going = V(static_cast<Scalar>(k)) < length_;
       for (Index j = 0; j < m_; ++j) {
-        set_lane(y_[j], l, ended ? std::numeric_limits<Scalar>::quiet_NaN() : z[j]);
+        y_[j] = select(going, y_[j], V(std::numeric_limits<Scalar>::quiet_NaN()));
       }
     }
     if (step.c != nullptr) {
@@ -280,12 +307,14 @@ class Passage {
   State<n, V>* states_;       // filtered, of one segment
   Used<n, V>* gains_;         // of one segment (segment×m)
   State<n, V>* checkpoints_;  // before each segment
+  V* z_;                      // of a chunk of steps (chunk×m)
   V* y_;
   V* u_;
   Scalar* drive_;
   Entry<Scalar> first_;
   Members<V> members_;
   Index begin_ = 0;  // of the segment that is kept
+  Index read_ = 0;   // first step of z_
   Index longest_ = 0;
   Index shortest_ = 0;
   V length_{};
