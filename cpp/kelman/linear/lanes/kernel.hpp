@@ -141,8 +141,9 @@ void take_steps(const Chunk<V, C>& chunk) noexcept {
 template <Lanes V, class C>
 using Kernel = void (*)(const Chunk<V, C>&) noexcept;
 
-/// Two registers per pack hide what one waits for, as long as the state stays near the registers: up to this n.
-inline constexpr int largest_wide_n = register_bytes >= 64 ? 3 : largest_n;
+/// Two registers per pack hide what one waits for, as long as the state stays near the registers: up to this n. Above,
+/// taking two components at once hides as much.
+inline constexpr int largest_wide_n = register_bytes > 16 ? 3 : 1;
 
 /// Largest n for which packs V have a kernel.
 template <Lanes V>
