@@ -93,3 +93,19 @@ def test_float32_stays_float32() -> None:
     loglik, g = kelman.loglik_and_grad(model.astype(np.float32), z[0].astype(np.float32), backend="torch")
     assert loglik.dtype == np.float32
     assert all(array.dtype == np.float32 for _, array in g.items())
+
+
+@pytest.mark.parametrize(("dt", "allowed"), [(1.0, 1e-10), (1e-2, 1e-8), (1e-3, 1e-5)])
+def test_what_a_diffuse_direction_that_is_hardly_seen_costs(dt: float, allowed: float) -> None:
+    """The bounds that the docstring states: acceleration reaches a position through dt²."""
+    A = np.array([[1.0, dt, dt * dt / 2], [0.0, 1.0, dt], [0.0, 0.0, 1.0]])
+    g = np.array([dt**3 / 6, dt**2 / 2, dt])
+    model = kelman.StateSpace(
+        A, [[1.0, 0.0, 0.0]], np.outer(g, g) / dt + 1e-12 * np.diag([dt**4, dt**2, 1.0]), [[0.01 * dt**2]],
+        initial="diffuse",
+    )  # fmt: skip
+    steps = np.random.default_rng(0).normal(size=(1, 40, 1))
+    core, torch = both(model, dt * dt * steps.cumsum(1).cumsum(1))
+    for name in "AHQR":
+        close = np.abs(core[name] - torch[name]).max() / np.abs(torch[name]).max()
+        assert close < (allowed if name in "AH" else 1e-10), (name, close)

@@ -88,6 +88,10 @@ def loglik_and_grad(
     changes, the start "auto" jumps and there is no derivative; that number is taken as fixed. Single
     precision is computed in double, and rounded at the end.
 
+    Derivatives by A and H from a diffuse start lose digits where the measurements hardly see some diffuse direction: in a
+    model of position, speed and acceleration with time steps of 1e-3 the relative error by H stays below 1e-5, with
+    steps of 1e-4 it reaches some per cent. States in units of like size, or a known start, avoid that.
+
     Examples
     --------
     The derivative by the variances of a local level, at their maximum-likelihood values:
