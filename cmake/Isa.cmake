@@ -66,7 +66,9 @@ message(STATUS "Instruction sets: ${KELMAN_ISAS} (this machine: ${KELMAN_HOST_IS
 function(kelman_isa_flags target isa)
   target_compile_options(${target} PRIVATE ${KELMAN_FLAGS_${isa}})
   if(NOT MSVC)
-    target_compile_options(${target} PRIVATE -ffp-contract=fast) # a*b + c in one rounding; ISO mode turns it off in GCC
+    # a*b + c in one rounding. ISO mode turns it off in GCC, whose "on" means off; Clang's "fast" reaches from one
+    # expression into the next, for a pack not as for a number, and a lane would not be the number alone.
+    target_compile_options(${target} PRIVATE -ffp-contract=$<IF:$<CXX_COMPILER_ID:Clang,AppleClang>,on,fast>)
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${target} PRIVATE -fno-gnu-unique) # no symbol is shared between two loaded variants
