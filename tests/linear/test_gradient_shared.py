@@ -91,6 +91,19 @@ def test_long_series_go_by_segments_and_their_gains_settle(n: int, m: int, gaps:
     against_each_alone(model, same_gaps(z), to=1e-10)
 
 
+def test_a_small_variance_beside_a_large_one_settles_by_itself() -> None:
+    """Whatever the units of the states: a fast one of 1e12 beside a slow one of 1e-6."""
+    A, Q, R = np.diag([0.5, 0.999]), np.diag([1e12, 1e-12]), np.diag([1e12, 1e-7])
+    model = kelman.StateSpace(A, np.eye(2), Q, R, m1=np.zeros(2), P1=np.diag([1e12, 1e-6]))
+    z = np.random.default_rng(0).normal(size=(30, 600, 2)) * [1e6, 1e-3]
+    total, g = kelman.loglik_and_grad(model, z)
+    parts = [kelman.loglik_and_grad(model, one) for one in z]
+    np.testing.assert_allclose(total, [part[0] for part in parts], rtol=1e-12)
+    for name in ("A", "H", "Q", "R"):
+        right = np.sum([part[1][name] for part in parts], 0)
+        np.testing.assert_allclose(np.diag(g[name]), np.diag(right), rtol=1e-8, err_msg=name)
+
+
 def test_gaps_that_begin_when_the_covariance_has_settled() -> None:
     """A settled step with a gap, and the gaps after it, are not repetitions of one another."""
     model, z, _ = build("x1", n=2, m=2, N=5, T=300, gaps=0.0, diagonal=True)

@@ -162,9 +162,9 @@ def test_what_grows_for_ever_does_not_settle(n: int) -> None:
     np.testing.assert_allclose(r.cov[300], full.cov[300], rtol=1e-12)
 
 
+@pytest.mark.torch
 def test_the_reference_keeps_them_too() -> None:
     """PyTorch, the same numbers."""
-    pytest.importorskip("torch")
     m, z = model(), data()
     s, t = kelman.smooth(m, z, filtered=True), kelman.smooth(m, z, filtered=True, backend="torch")
     near(s.filtered_mean, t.filtered_mean, 1e-10)

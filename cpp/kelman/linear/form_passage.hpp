@@ -10,6 +10,7 @@
 #pragma once
 
 #include "kelman/linear/filter.hpp"
+#include "kelman/linear/settling.hpp"
 
 namespace kelman::linear {
 
@@ -38,7 +39,7 @@ class FormPassage {
         columns_(problem.start.columns),
         segment_(segment > 0 ? segment : segment_length(problem.model)),
         at_rest_(at_rest),
-        settles_(at_rest && settles(problem)),
+        settles_(at_rest && may_settle(problem)),
         form_(problem.model, columns_, problem.diffuse_constant, memory),
         means_(problem.model, memory),
         tape_(problem.model, segment_, memory),
@@ -217,24 +218,6 @@ class FormPassage {
     diffuse_.clear();
   }
 
-  /// Whether constant gains may take over: the model is the same at all times.
-  [[nodiscard]] static bool settles(const FilterProblem<Scalar>& problem) noexcept {
-    const Model<Scalar>& model = problem.model;
-    return problem.steady && !model.joint() && model.A.constant() && model.H.constant() && model.Q.constant() &&
-           model.R.constant();
-  }
-
-  /// Whether P (n×n) is what it was one step before, to rounding.
-  [[nodiscard]] bool same(const Scalar* P, const Scalar* last) const noexcept {
-    Scalar change(0);
-    Scalar top(0);
-    for (Index l = 0; l < n_ * n_; ++l) {
-      change = std::max(change, std::abs(P[l] - last[l]));
-      top = std::max(top, std::abs(P[l]));
-    }
-    return change <= Scalar(4) * std::numeric_limits<Scalar>::epsilon() * top;
-  }
-
   /// Whether step k used the components that the one before used.
   [[nodiscard]] bool same_components(Index k) const noexcept {
     const Slot<Scalar> now = slot(k);
@@ -320,7 +303,8 @@ class FormPassage {
     if (at_rest_) {
       state_.loglik += static_cast<double>(slot(k).head->constant);
       keep(kept.x_f, kept.P_f);
-      settled_ = settles_ && k > first_ && !vague && same_components(k) && same(kept.P, step(k - 1).P);
+      settled_ =
+          settles_ && k > first_ && !vague && same_components(k) && linear::settled(n_, kept.P, n_, step(k - 1).P, n_);
       return;
     }
     state_.loglik +=

@@ -39,6 +39,14 @@ template <Real Scalar>
   return true;
 }
 
+/// Whether covariances may settle: the same model at all times, without S, and the caller lets them.
+template <Real Scalar>
+[[nodiscard]] bool may_settle(const FilterProblem<Scalar>& problem) noexcept {
+  const Model<Scalar>& model = problem.model;
+  return problem.steady && !problem.careful && !model.joint() && model.A.constant() && model.H.constant() &&
+         model.Q.constant() && model.R.constant();
+}
+
 /// Tells which steps of a series repeat the one before.
 template <Real Scalar>
 class Settling {
@@ -47,9 +55,7 @@ class Settling {
   Settling(const FilterProblem<Scalar>& problem, bool wanted, Workspace& memory)
       : n_(problem.model.dims.n),
         m_(problem.model.dims.m),
-        possible_(wanted && problem.steady && !problem.careful && !problem.model.joint() &&
-                  problem.model.A.constant() && problem.model.H.constant() && problem.model.Q.constant() &&
-                  problem.model.R.constant()),
+        possible_(wanted && may_settle(problem)),
         before_(possible_ ? memory.take<Scalar>(n_ * n_) : nullptr),
         mask_(memory.take<unsigned char>(m_)) {}
 

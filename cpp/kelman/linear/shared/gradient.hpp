@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kelman/core/parallel.hpp"
+#include "kelman/linear/gradient_blocks.hpp"
 #include "kelman/linear/shared/filter.hpp"
 #include "kelman/linear/shared/information.hpp"
 #include "kelman/linear/shared/score.hpp"
@@ -52,54 +53,6 @@ template <Real Scalar>
   rest.start.mean = {memory.take<Scalar>(n), 0, 0};
   return rest;
 }
-
-/// Sums over series, block of groups by block, so that they do not depend on the number of threads.
-class Blocks {
- public:
-  static constexpr Index most = 64;
-
-  /// Fields like those of `result` that go by all series, once for each block; null fields stay so.
-  Blocks(const GradientResult<double>& result, const Dims& dims, Index columns, Index groups, bool summed,
-         Workspace& memory)
-      : groups_(groups), length_(summed ? (groups + most - 1) / most : 1), parts_(count(), result) {
-    const auto inner = summable_sizes(dims, columns);
-    for (std::size_t f = 0; summed && f < inner.size(); ++f) {
-      const Field<double> whole = *summable(parts_.front())[f];
-      sizes_[f] = whole ? inner[f] * (whole.constant() ? 1 : dims.T) : 0;
-    }
-    for (GradientResult<double>& part : parts_) {
-      for (std::size_t f = 0; summed && f < inner.size(); ++f) {
-        if (sizes_[f] > 0) {
-          summable(part)[f]->data = memory.take<double>(sizes_[f]);
-        }
-      }
-    }
-  }
-
-  [[nodiscard]] std::size_t count() const noexcept {
-    return static_cast<std::size_t>((groups_ + length_ - 1) / length_);
-  }
-  [[nodiscard]] Index begin(Index block) const noexcept { return block * length_; }
-  [[nodiscard]] Index end(Index block) const noexcept { return std::min((block + 1) * length_, groups_); }
-  [[nodiscard]] const GradientResult<double>& part(Index block) const noexcept {
-    return parts_[static_cast<std::size_t>(block)];
-  }
-
-  /// Adds the blocks in their order.
-  void add_to(GradientResult<double> result) noexcept {
-    for (GradientResult<double>& part : parts_) {
-      for (std::size_t f = 0; f < sizes_.size(); ++f) {
-        linalg::axpy(sizes_[f], 1.0, summable(part)[f]->data, summable(result)[f]->data);
-      }
-    }
-  }
-
- private:
-  Index groups_;
-  Index length_;
-  std::array<Index, 13> sizes_{};
-  std::vector<GradientResult<double>> parts_;
-};
 
 /// The two passes.
 template <Form F>
@@ -191,11 +144,10 @@ class SharedGradient {
   void each_group(const Work& work) {
     const double operations = 3 * work_per_step(problem_.model, true) / 8 * static_cast<double>(W * segment_);
     const int useful = useful_threads(threads_, operations * static_cast<double>(groups_));
-    const auto blocks = static_cast<Index>(blocks_.count());
-    while (static_cast<Index>(workers_.size()) < worker_count(blocks, 1, useful)) {
+    while (static_cast<Index>(workers_.size()) < worker_count(blocks_.count(), 1, useful)) {
       workers_.push_back(std::make_unique<Worker>(*this));
     }
-    parallel_chunks(blocks, 1, useful, stop_, [&](Index first, Index last, Index w) {
+    parallel_chunks(blocks_.count(), 1, useful, stop_, [&](Index first, Index last, Index w) {
       for (Index block = first; block < last; ++block) {
         for (Index group = blocks_.begin(block); group < blocks_.end(block) && !stop_.check(); ++group) {
           work(workers_[static_cast<std::size_t>(w)]->score, group, block);
@@ -235,7 +187,7 @@ class SharedGradient {
     }
     if (summed_) {
       common.scale(static_cast<double>(problem_.count()));
-      blocks_.add_to(result_);
+      blocks_.add();
     }
     for (Index j = 0; j < (summed_ ? Index(1) : problem_.count()); ++j) {
       common.write(result_, problem_.series(j));
@@ -263,7 +215,7 @@ class SharedGradient {
   FilterProblem<Scalar> rest_;
   FormPassage<F> passage_;
   Steps<Scalar> steps_;
-  Blocks blocks_;
+  GradientBlocks<Scalar> blocks_;
   V* x_;
   V* r_;
   V* ends_;

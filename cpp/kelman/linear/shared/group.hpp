@@ -212,12 +212,7 @@ class GroupFilter {
     read<V>(from, members, Index(0), Index(1), carried, x_);
     std::fill(x_ + carried, x_ + s_, V(Scalar(0)));
     V unsound(Scalar(0));
-    Chunk<V> chunk;
-    chunk.steps = &steps_;
-    chunk.x = x_;
-    chunk.next = next_;
-    chunk.quadratic = &quadratic;
-    chunk.unsound = &unsound;
+    Chunk<V> chunk(steps_, x_, next_, quadratic, unsound);
     mean_.open(members, first);
     gained_.open(members, first);
     predicted_.open(members, first);

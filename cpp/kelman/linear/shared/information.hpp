@@ -211,7 +211,7 @@ class Information {
       }
       give(to.H, k, false, m_ * n, -1.0, now_.by_H);
       give(to.R, k, false, m_ * m_, -0.5, now_.by_R);
-      if (same < k && settled()) {
+      if (same < k && settled(n, now_.N, n, now_.N + added(), n)) {
         repeat(k - same);
         k = same;
       }
@@ -225,17 +225,6 @@ class Information {
 
   /// Numbers that a step changes: the sums, and N behind them.
   [[nodiscard]] Index added() const noexcept { return 3 * n_ * n_ + m_ * n_ + m_ * m_; }
-
-  /// Whether N is what it was a step before, to rounding.
-  [[nodiscard]] bool settled() const noexcept {
-    double change = 0;
-    double top = 0;
-    for (Index l = 0; l < n_ * n_; ++l) {
-      change = std::max(change, std::abs(now_.N[l] - now_.N[l + added()]));
-      top = std::max(top, std::abs(now_.N[l]));
-    }
-    return change <= 4 * std::numeric_limits<double>::epsilon() * top;
-  }
 
   /// Adds to the sums `count` times what the last step added.
   void repeat(Index count) noexcept {

@@ -26,15 +26,20 @@ namespace kelman::linear::shared {
 template <class V>
 struct Chunk {
   using Scalar = scalar_of<V>;
-  const Steps<Scalar>* steps = nullptr;
+
+  /// What stays while chunk follows chunk.
+  Chunk(const Steps<Scalar>& steps_, V* x_, V* next_, V& quadratic_, V& unsound_) noexcept
+      : steps(&steps_), x(x_), next(next_), quadratic(&quadratic_), unsound(&unsound_) {}
+
+  const Steps<Scalar>* steps;
   Index first = 0;
   Index count = 0;
   const V* y = nullptr;      ///< L⁻¹(z - c - D u), at the places of z (count×m)
   const V* drive = nullptr;  ///< b + B u where it differs between series (count×n)
-  V* x = nullptr;            ///< mean (s), in and out
-  V* next = nullptr;         ///< scratch (n)
-  V* quadratic = nullptr;    ///< sum of v²/f, in and out
-  V* unsound = nullptr;      ///< NaN in lanes where some x was not finite, in and out
+  V* x;                      ///< mean (s), in and out
+  V* next;                   ///< scratch (n)
+  V* quadratic;              ///< sum of v²/f, in and out
+  V* unsound;                ///< NaN in lanes where some x was not finite, in and out
   V* predicted = nullptr;    ///< x before the measurement (count×n)
   V* mean = nullptr;         ///< x after it (count×n)
   V* gained = nullptr;       ///< contribution to the log-likelihood (count)

@@ -120,12 +120,7 @@ class GroupSmoother {
   }
 
   void forward(const Lane& members, Index first, Index last, V& quadratic, V& unsound) noexcept {
-    Chunk<V> chunk;
-    chunk.steps = &steps_;
-    chunk.x = x_;
-    chunk.next = next_;
-    chunk.quadratic = &quadratic;
-    chunk.unsound = &unsound;
+    Chunk<V> chunk(steps_, x_, next_, quadratic, unsound);
     for (Index k = first; k < last; k += reader_.span()) {
       reader_.read(members, k, std::min(reader_.span(), last - k), chunk);
       chunk.mean = mean_ + (k - first) * n_;
