@@ -43,14 +43,23 @@ def launch(command: list[str]) -> int:
     return status
 
 
+def split(notes: list[dict[str, str]]) -> list[list[dict[str, str]]]:
+    """Notes by build: one folder's, and where a source is compiled there once more a new build has begun."""
+    builds: list[list[dict[str, str]]] = []
+    newest: dict[str, list[dict[str, str]]] = {}
+    for note in sorted(notes, key=lambda n: float(n["begin"])):
+        build = newest.get(note["folder"])
+        if build is None or any(n["target"] == note["target"] for n in build):
+            build = newest[note["folder"]] = []
+            builds.append(build)
+        build.append(note)
+    return builds
+
+
 def report(log: Path) -> int:
     """Print a line for each build folder; return 1 if one is over its budget."""
-    builds: dict[str, list[dict[str, str]]] = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
-        note = json.loads(line)
-        builds.setdefault(note["folder"], []).append(note)
     over = 0
-    for notes in builds.values():
+    for notes in split([json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]):
         variants = sorted({n["march"] for n in notes} - {""})
         extras = any(re.search(r"kelman_(tests|benchmarks)", n["target"]) for n in notes)
         if not variants:
