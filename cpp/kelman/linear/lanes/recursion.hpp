@@ -282,15 +282,20 @@ KELMAN_INLINE Gain<n, V> update(const C* h, const C& r, const V& y, State<n, V>&
   gain.v = select(observed, y - along<n>(h, state.x), V(T(0)));
   failed = failed | unusable(gain.f);
   evidence.add(gain.f, gain.v, gain.inverse, observed);
+  const bool precise = any(too_precise(r, gain.f));
+  if (precise) [[unlikely]] {
+    downdate_seldom<n>(1, h, &r, Index(0), &y, state.P);
+  }
   KELMAN_UNROLL
   for (int i = 0; i < n; ++i) {
     gain.K[i] = M[i] * gain.inverse;
     state.x[i] = fused(gain.K[i], gain.v, state.x[i]);
-  }
-  if (any(too_precise(r, gain.f))) [[unlikely]] {
-    downdate_seldom<n>(1, h, &r, Index(0), &y, state.P);
-  } else {
-    downdate<n>(gain.K, M, state.P);
+    if (!precise) [[likely]] {
+      KELMAN_UNROLL
+      for (int j = 0; j <= i; ++j) {
+        state.P[entry(i, j)] = fused_minus(gain.K[i], M[j], state.P[entry(i, j)]);
+      }
+    }
   }
   return gain;
 }

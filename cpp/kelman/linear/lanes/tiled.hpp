@@ -217,7 +217,8 @@ class Tiled {
     return (part[0] + part[1]) + (part[2] + part[3]);
   }
 
-  /// P += alpha K K' - K M' - M K' with M = P h, in the lanes `where`: `polish` of recursion.hpp.
+  /// P += alpha K K' - K M' - M K' with M = P h, in the lanes `where`: `downdate_precise` of
+  /// recursion.hpp.
   [[gnu::noinline]] void polish(Index j, const C* h, const C& r, const V& inverse, const mask_of<V>& where) noexcept {
     project(j, h);
     const V alpha = fused(V(r), fused(V(r), inverse, V(T(1))), along(j, h, M_));
