@@ -16,7 +16,7 @@ from .models import StateSpace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["filter", "forecast", "loglik", "loglik_and_grad", "simulate", "smooth", "steady_state"]
+__all__ = ["filter", "forecast", "loglik", "loglik_and_grad", "sample_states", "simulate", "smooth", "steady_state"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -58,6 +58,7 @@ filter = _dispatched(linear.filter)
 forecast = _dispatched(linear.forecast)
 loglik = _dispatched(linear.loglik)
 loglik_and_grad = _dispatched(linear.loglik_and_grad)
+sample_states = _dispatched(linear.sample_states)
 simulate = _dispatched(linear.simulate)
 smooth = _dispatched(linear.smooth)
 steady_state = _dispatched(linear.steady_state)

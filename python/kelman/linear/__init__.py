@@ -7,6 +7,7 @@ from ._forecast import ForecastResult as ForecastResult, forecast as forecast
 from ._gradient import loglik_and_grad as loglik_and_grad
 from ._gradient_result import Gradient as Gradient
 from ._problem import Problem as Problem
+from ._sample import sample_states as sample_states
 from ._simulate import Simulation as Simulation, simulate as simulate
 from ._smooth import SmoothResult as SmoothResult, smooth as smooth
 from ._state import FilterState as FilterState
@@ -27,6 +28,7 @@ __all__ = [
     "forecast",
     "loglik",
     "loglik_and_grad",
+    "sample_states",
     "simulate",
     "smooth",
     "steady_state",
