@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core as _core, config as config, errors as errors
 from .linear import Stepper as Stepper
-from .models import Elman as Elman, StateSpace as StateSpace
+from .models import Elman as Elman, Free as Free, StateSpace as StateSpace, Template as Template, Tied as Tied
 from .verbs import (
     filter as filter,
     forecast as forecast,
@@ -99,8 +99,11 @@ def _version() -> str:
 
 __all__ = [
     "Elman",
+    "Free",
     "StateSpace",
     "Stepper",
+    "Template",
+    "Tied",
     "compare",
     "config",
     "errors",
