@@ -8,6 +8,7 @@ namespace kelman::bindings {
 // One declaration and one call below per subject, each defined in <subject>.cpp beside this file.
 void register_linear(py::module_& m);
 void register_linear_gradient(py::module_& m);
+void register_linear_moments(py::module_& m);
 void register_linear_online(py::module_& m);
 void register_probe(py::module_& m);
 void register_rnn(py::module_& m);
@@ -19,6 +20,7 @@ PYBIND11_MODULE(KELMAN_MODULE, m, py::mod_gil_not_used()) {
   m.attr("isa") = KELMAN_ISA;
   kelman::bindings::register_linear(m);
   kelman::bindings::register_linear_gradient(m);
+  kelman::bindings::register_linear_moments(m);
   kelman::bindings::register_linear_online(m);
   kelman::bindings::register_probe(m);
   kelman::bindings::register_rnn(m);

@@ -18,6 +18,7 @@ __all__: list[str] = [
     "fma_rate",
     "linear_filter",
     "linear_gradient",
+    "linear_moments",
     "linear_smooth",
     "memory_rate",
 ]
@@ -147,6 +148,22 @@ def linear_gradient(problem: typing.Any, summed: bool, threads: typing.SupportsI
     dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series, 'grouped' if
     they are in large groups of series; else 'lanes', 'univariate' if the problem has S, a singular R, a dense R with partly
     missing rows, or many states, or 'univariate+lanes' for a diffuse start.
+    """
+
+def linear_moments(
+    problem: typing.Any,
+    reference: typing.Any,
+    sets: typing.SupportsInt | typing.SupportsIndex,
+    summed: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> dict:
+    """
+    Sums over time of smoothed second moments of y = [x - reference; u; 1].
+
+    `problem` and `threads` are those of linear_filter; in double precision only. `reference` has the shape (N, n) or
+    (1, n). Returns a dictionary: loglik, status and failed_at of each series, and sums (N, sets, q, q), q = n + p + 1, or
+    (1, sets, q, q) if `summed`. Set 0: steps that a transition follows, with the input that drives it; 1: steps measured in
+    full; 2: steps measured in part; 3 + j: those of set 2 in which component j is measured.
     """
 
 def linear_smooth(
