@@ -46,13 +46,14 @@ if TYPE_CHECKING:
         to_elman as to_elman,
         to_state_space as to_state_space,
     )
-    from .identify import fit as fit, train as train
+    from .identify import diagnose as diagnose, fit as fit, train as train
     from .rnn import forward as forward, loss_and_grad as loss_and_grad
 
     __version__: str
 
 _LAZY: dict[str, str] = {
     "compare": "kelman.bridge",
+    "diagnose": "kelman.identify",
     "excess_risk": "kelman.bridge",
     "fit": "kelman.identify",
     "forward": "kelman.rnn",
@@ -106,6 +107,7 @@ __all__ = [
     "Tied",
     "compare",
     "config",
+    "diagnose",
     "errors",
     "excess_risk",
     "filter",

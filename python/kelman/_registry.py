@@ -27,6 +27,7 @@ _PLOTS: dict[str, str] = {
     "TrainResult": "plot_training",
     "Dynamics": "plot_dynamics",
     "Comparison": "plot_comparison",
+    "Diagnosis": "plot_diagnosis",
 }
 """Class of a result -> the function of `kelman.plotting` that draws it."""
 

@@ -61,6 +61,20 @@ def test_case_3_nile_smoothed_level(backend: str) -> None:
     near(s.cov[at, 0, 0], [4032.15794181, 3242.93007322, 2326.75686981, 4032.15794181], 1e-6)
 
 
+def test_case_5_nile_residual_checks() -> None:
+    """Skewness, excess kurtosis, H(33) and Q(9) of e_2..e_100: Durbin and Koopman (2012), section 2.12; tolerance 0.005."""
+    d = kelman.diagnose(nile_model(), kelman.datasets.nile().z)
+    assert np.isfinite(d.innovations).sum() == 99
+    # printed: -0.03, 0.09, 0.61, 8.84; computed to more digits: -0.03055, 0.08734, 0.61296, 8.84332
+    near(d.normality.details["skewness"], [-0.03055], 0.00001)
+    near(d.normality.details["kurtosis"], [0.08734], 0.00001)
+    near(d.heteroscedasticity.statistic, [0.61296], 0.00001)
+    near(d.serial_correlation.statistic, [8.84332], 0.00001)
+    near([d.normality.details["skewness"][0], d.normality.details["kurtosis"][0]], [-0.03, 0.09], 0.005)
+    near([d.heteroscedasticity.statistic[0], d.serial_correlation.statistic[0]], [0.61, 8.84], 0.005)
+    assert (d.heteroscedasticity.details["h"][0], d.serial_correlation.dof[0]) == (33, 9)
+
+
 def test_case_6_nile_with_gaps(backend: str) -> None:
     """Years 21..40 and 61..80 missing: likelihood, smoothed level and variance of KFAS (fig. 2.5); 1e-5."""
     z = kelman.datasets.nile().z.copy()

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""Auxiliary residuals: what a single shock at each place and time would explain.
+
+With smoothing errors u_k and r_k of the recursion back in time,
+
+    u_k = F_k^-1 v_k - K_k' r_k            r_{k-1} = H_k' u_k + A_{k+1}' r_k
+    D_k = F_k^-1 + K_k' N_k K_k            N_{k-1} = H_k' F_k^-1 H_k + L_k' N_k L_k,   L_k = A_{k+1} - K_k H_k
+
+u_i / sqrt(D_ii) is the t-statistic of a shock that hits component i of z_k alone (an outlier), of size u_i / D_ii, and
+r_i / sqrt(N_ii) that of a shock to state i between k - 1 and k (a break: of a level a shift), of size r_i / N_ii
+(P. de Jong and J. Penzer, JASA 93 (1998) 796). With diagonal R and Q (S = 0) they are the standardised smoothed
+disturbances of A. C. Harvey and S. J. Koopman, JBES 10 (1992) 377; they exist too where Q_ii = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kelman import linear
+from kelman.identify._innovations import Filtered
+from kelman.linear._problem import fields_of
+
+if TYPE_CHECKING:
+    from kelman._types import Array
+    from kelman.models import StateSpace
+
+_NOTHING = 1e-12
+
+_ROUNDS = 25
+"""How often shocks are looked for in what is left."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A shock that the model does not expect.
+
+    Attributes
+    ----------
+    kind : {"outlier", "break"}
+        "outlier": one measured value is off; "break": a state jumps, and what follows stays off.
+    series, time, component : int
+        Where, counted from 0; the component of z, or of the state that jumps as it reaches `time`.
+    t : float
+        t-statistic of the shock.
+    size : float
+        Estimated size, in units of z or of the state.
+    """
+
+    kind: str
+    series: int
+    time: int
+    component: int
+    t: float
+    size: float
+
+
+@dataclass(frozen=True, eq=False)
+class Auxiliary:
+    """t-statistics and sizes: outliers (N, T, m), breaks (N, T, n); NaN where the data cannot tell."""
+
+    outlier: Array
+    outlier_size: Array
+    shift: Array
+    shift_size: Array
+
+
+def auxiliary(model: StateSpace, run: Filtered) -> Auxiliary:
+    """Go back in time over the innovations, all series at once."""
+    v = run.array("innovation")
+    N, T, m = v.shape
+    n = model.dims.n
+    fields = fields_of(model, N, T, np.dtype(np.float64))
+    A, H, S = fields["A"], fields["H"], fields["S"]
+    assert A is not None
+    assert H is not None
+    S = np.zeros((1, T, n, m)) if S is None else S
+    P, F = run.array("predicted_cov"), run.array("innovation_cov")
+    if (run.lengths < T).any():
+        P = np.where(np.isfinite(P), P, 0.0)  # what is behind the end of a series
+    seen = known = np.isfinite(v)
+    alike = (seen == seen[:1]).all() and (run.diffuse == run.diffuse[0]).all()
+    if alike and all(len(part) == 1 or part.strides[0] == 0 for part in (A, H, S, P, F)):
+        A, H, S, P, F, known = A[:1], H[:1], S[:1], P[:1], F[:1], seen[:1]
+    inverse = _inverse(F, known)
+    v = np.where(seen, v, 0.0)
+    out = Auxiliary(*(np.full((N, T, size), np.nan) for size in (m, m, n, n)))
+    r, info = np.zeros((N, n)), np.zeros((len(known), n, n))
+    for k in range(T - 1, int(run.diffuse.min()) - 1, -1):
+        here, G = H[:, k] * known[:, k, :, None], inverse[:, k]
+        onward = A[:, k + 1] if k + 1 < T else np.zeros_like(A[:, k])
+        K = (onward @ P[:, k] @ _turned(here) + S[:, k] * known[:, k, None, :]) @ G
+        u = _times(G, v[:, k]) - _times(_turned(K), r)
+        D = G + _turned(K) @ info @ K
+        L = onward - K @ here
+        r = _times(_turned(here), u) + _times(_turned(onward), r)
+        info = _turned(here) @ G @ here + _turned(L) @ info @ L
+        counts = run.counts[:, k, None]
+        out.outlier[:, k], out.outlier_size[:, k] = _ratio(u, D, counts & seen[:, k])
+        out.shift[:, k], out.shift_size[:, k] = _ratio(r, info, counts)
+    return out
+
+
+def _inverse(F: Array, seen: Array) -> Array:
+    """Inverse of the covariance of what was seen, zero elsewhere (and where a component is predicted exactly)."""
+    both = seen[..., :, None] & seen[..., None, :]
+    F = np.where(both, F, 0.0)
+    if F.shape[-1] == 1:
+        return np.where(F > 0, 1 / np.where(F > 0, F, 1.0), 0.0)
+    scale = np.sqrt(np.diagonal(F, axis1=-2, axis2=-1))
+    scale = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
+    unit = np.linalg.pinv(scale[..., :, None] * F * scale[..., None, :], rcond=_NOTHING, hermitian=True)
+    inverse: Array = scale[..., :, None] * unit * scale[..., None, :]
+    return inverse
+
+
+def _ratio(score: Array, information: Array, counts: Array) -> tuple[Array, Array]:
+    """t = score / sqrt(information) and size = score / information, where there is information."""
+    own = np.broadcast_to(np.diagonal(information, axis1=-2, axis2=-1), score.shape)
+    top = own.max(axis=-1, keepdims=True, initial=0.0)
+    known = counts & (own > 0) & (own > 1e-14 * top)
+    safe = np.where(known, own, 1.0)
+    return np.where(known, score / np.sqrt(safe), np.nan), np.where(known, score / safe, np.nan)
+
+
+def flags(model: StateSpace, run: Filtered, found: Auxiliary, threshold: float) -> tuple[Flag, ...]:
+    """Shocks whose |t| exceeds the threshold, largest first.
+
+    The largest ones are taken (of those near each other one), their effects subtracted from z, and the search goes on in
+    what is left: a shock that is an echo of another one is not listed.
+    """
+    rows, listed = np.arange(len(run.z)), list[Flag]()
+    for _ in range(_ROUNDS):
+        new = _largest(found, rows, threshold)
+        if not new:
+            break
+        listed += new
+        kept = np.unique([flag.series for flag in new])
+        inside = np.searchsorted(rows, kept)
+        part = model._rows(kept)
+        z = run.z[inside] - _effects(part, run.z.shape[1], kept, new)
+        u = None if run.u is None else np.ascontiguousarray(run.u[inside])
+        result = linear.filter(part, z, u, store="all", on_error="nan")
+        rows, run = kept, Filtered(result, z, u, run.lengths[inside], run.diffuse[inside], True)
+        found = auxiliary(part, run)
+    return tuple(sorted(listed, key=lambda flag: -abs(flag.t)))
+
+
+def _largest(found: Auxiliary, rows: Array, threshold: float) -> list[Flag]:
+    """Shocks with |t| above the threshold and no larger one in the same series within so many steps as an echo may last."""
+    m, n = found.outlier.shape[-1], found.shift.shape[-1]
+    t = np.concatenate([found.outlier, found.shift], axis=-1)
+    size = np.concatenate([found.outlier_size, found.shift_size], axis=-1)
+    height = np.where(np.isfinite(t), np.abs(t), 0.0)
+    where = np.argwhere(height.max(axis=-1) > threshold)
+    echo, out = 16 + 4 * n, list[Flag]()
+    taken: dict[int, list[int]] = {}
+    order = np.argsort(-height.max(axis=-1)[where[:, 0], where[:, 1]], kind="stable")
+    for i, k in where[order].tolist():
+        if all(abs(k - other) > echo for other in taken.get(i, ())):
+            j = int(height[i, k].argmax())
+            kind, component = ("outlier", j) if j < m else ("break", j - m)
+            out.append(Flag(kind, int(rows[i]), k, component, float(t[i, k, j]), float(size[i, k, j])))
+        taken.setdefault(i, []).append(k)
+    return out
+
+
+def _effects(model: StateSpace, T: int, rows: Array, shocks: list[Flag]) -> Array:
+    """What shocks add to the measurements of their series, (series, T, m)."""
+    N, n = len(rows), model.dims.n
+    fields = fields_of(model, N, T, np.dtype(np.float64))
+    A, H = fields["A"], fields["H"]
+    assert A is not None
+    assert H is not None
+    effect, jumps = np.zeros((N, T, model.dims.m)), dict[int, list[tuple[int, Flag]]]()
+    for flag in shocks:
+        i = int(np.searchsorted(rows, flag.series))
+        if flag.kind == "outlier":
+            effect[i, flag.time, flag.component] += flag.size
+        else:
+            jumps.setdefault(flag.time, []).append((i, flag))
+    x = np.zeros((N, n))
+    for k in range(min(jumps, default=T), T):
+        x = _times(A[:, k], x)
+        for i, flag in jumps.get(k, ()):
+            x[i, flag.component] += flag.size
+        effect[:, k] += _times(H[:, k], x)
+    return effect
+
+
+def _times(matrix: Array, vector: Array) -> Array:
+    product: Array = (matrix @ vector[..., None])[..., 0]
+    return product
+
+
+def _turned(matrix: Array) -> Array:
+    return np.swapaxes(matrix, -1, -2)
