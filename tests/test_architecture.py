@@ -19,7 +19,7 @@ LEVELS = {
     "_arrays": 2, "_registry": 2, "datasets": 2,
     "models": 3, "lti": 3,
     "linear": 4, "nonlinear": 4, "particle": 4, "rnn": 4, "systems": 4,
-    "verbs": 5, "identify": 5, "bridge": 5,
+    "verbs": 5, "structural": 5, "identify": 5, "bridge": 5,
     "experiments": 6, "estimators": 6, "torch": 6,
     "interop": 7, "plotting": 7, "cli": 7,
 }  # fmt: skip

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         models as models,
         plotting as plotting,
         rnn as rnn,
+        structural as structural,
         systems as systems,
         torch as torch,
     )
@@ -68,7 +69,20 @@ _LAZY: dict[str, str] = {
 """Public names that load on first use -> the module that has them."""
 
 _SUBPACKAGES = frozenset(
-    ("bridge", "datasets", "experiments", "identify", "linear", "lti", "models", "plotting", "rnn", "systems", "torch")
+    (
+        "bridge",
+        "datasets",
+        "experiments",
+        "identify",
+        "linear",
+        "lti",
+        "models",
+        "plotting",
+        "rnn",
+        "structural",
+        "systems",
+        "torch",
+    )
 )
 
 

@@ -28,6 +28,7 @@ _PLOTS: dict[str, str] = {
     "Dynamics": "plot_dynamics",
     "Comparison": "plot_comparison",
     "Diagnosis": "plot_diagnosis",
+    "Components": "plot_components",
 }
 """Class of a result -> the function of `kelman.plotting` that draws it."""
 
