@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         to_elman as to_elman,
         to_state_space as to_state_space,
     )
-    from .identify import diagnose as diagnose, fit as fit, train as train
+    from .identify import diagnose as diagnose, fit as fit, train as train, tune as tune
     from .rnn import forward as forward, loss_and_grad as loss_and_grad
 
     __version__: str
@@ -65,6 +65,7 @@ _LAZY: dict[str, str] = {
     "to_elman": "kelman.bridge",
     "to_state_space": "kelman.bridge",
     "train": "kelman.identify",
+    "tune": "kelman.identify",
 }
 """Public names that load on first use -> the module that has them."""
 
@@ -141,4 +142,5 @@ __all__ = [
     "to_elman",
     "to_state_space",
     "train",
+    "tune",
 ]

@@ -12,6 +12,7 @@ from kelman.identify._structure import Reach as Reach
 from kelman.identify._train import train as train
 from kelman.identify._train_objective import Step as Step
 from kelman.identify._train_result import Failure as Failure, TrainResult as TrainResult
+from kelman.identify._tune import Tuned as Tuned, tune as tune
 
 __all__ = [
     "Diagnosis",
@@ -25,7 +26,9 @@ __all__ = [
     "ResidualTest",
     "Step",
     "TrainResult",
+    "Tuned",
     "diagnose",
     "fit",
     "train",
+    "tune",
 ]
