@@ -47,7 +47,7 @@ template <class T>
   const Dims& dims = problem.model.dims;
   const Index step = (problem.shared ? dims.n : dims.n * (dims.n + 1)) * static_cast<Index>(sizeof(double));
   const Index series = std::max<Index>(step * dims.T, 1);
-  const Index fit = (Index(1) << (problem.shared ? 25 : 21)) / series / width * width;
+  const Index fit = (Index(1) << (problem.shared ? 25 : 20)) / series / width * width;
   return std::clamp<Index>(fit, width, problem.shared ? 512 : 8 * width);
 }
 

@@ -10,7 +10,6 @@ import pytest
 
 import kelman
 from kelman.linear._moments import moments
-from kelman.linear._problem import pose
 from tests.linear.gradient_cases import STARTS, build
 from tests.oracles import Dense, matrices
 
@@ -21,6 +20,12 @@ def expected_sums(model: Any, z: np.ndarray, u: np.ndarray | None, i: int, refer
     T, q = len(z), n + p + 1
     mean, cov, _ = Dense(model, z, u, series=i).smoothed()
     sums = np.zeros((3 + m, q, q))
+    dense = Dense(model, z, u, series=i)
+    if dense.kind == "x0":
+        before = dense.given(T, dense.x(-1))
+        y = np.r_[before.mean - reference, np.zeros(p) if u is None else u[0], 1.0]
+        sums[0] = np.outer(y, y)
+        sums[0, :n, :n] += before.cov
     for k in range(T):
         seen = ~np.isnan(z[k])
 
@@ -55,9 +60,8 @@ def test_sums_are_those_of_the_joint_gaussian(start: str, kind: str) -> None:
         pytest.skip("x_0 and lagged inputs exclude each other")
     model, z, u = build(start, N=3, T=7, gaps=0.35, **options)
     reference = np.array([0.5, -1.0, 0.25])
-    problem = pose(model, z, u).problem
-    found = moments(problem, threads=1, reference=reference[None], components=True)
-    total = moments(problem, threads=1, reference=reference[None], components=True, summed=True)
+    found = moments(model, z, u, reference=reference[None], components=True)
+    total = moments(model, z, u, reference=reference[None], components=True, summed=True)
     expected = np.stack([expected_sums(model, z[i], None if u is None else u[i], i, reference) for i in range(3)])
     assert found.sums is not None
     assert total.sums is not None
@@ -65,6 +69,7 @@ def test_sums_are_those_of_the_joint_gaussian(start: str, kind: str) -> None:
     np.testing.assert_allclose(found.sums, expected, rtol=0, atol=1e-8 * scale)
     np.testing.assert_allclose(total.sums[0], expected.sum(axis=0), rtol=0, atol=1e-8 * scale)
     np.testing.assert_allclose(found.loglik, kelman.loglik(model, z, u), rtol=1e-10)
+    np.testing.assert_array_equal(total.loglik, found.loglik)
 
 
 def noise_moments(model: Any, z: np.ndarray, u: np.ndarray | None) -> tuple[np.ndarray, ...]:
@@ -96,18 +101,16 @@ def test_the_gradient_holds_the_moments_of_the_noises(start: str, diagonal: bool
     """Fisher's identity: Q dA, K Q + 2 Q dQ Q and their twins are the sums over the joint Gaussian, gaps and all."""
     model, z, u = build(start, N=1, T=8, p=1, gaps=0.3, offsets=True, diagonal=diagonal)
     assert u is not None
-    found = moments(pose(model, z, u).problem, threads=1)
-    g, Q, R = found.gradient, model.Q, model.R
+    g, Q, R = moments(model, z[0], u[0], second=False).gradient, model.Q, model.R
     wx, ww, vx, vv = noise_moments(model, z[0], u[0])
     before = start == "x0"
     steps, seen = 7 + before, int((~np.isnan(z[0])).any(axis=1).sum())
-    dQ = g["Q"][0] + (g["noise_cov"][0] if before else 0.0)
     scale = 1 + max(float(np.abs(x).max()) for x in (wx, ww, vx, vv))
     for got, expected in (
-        (Q @ g["A"][0], wx),
-        (steps * Q + 2 * Q @ dQ @ Q, ww),
-        (R @ g["H"][0], vx),
-        (seen * R + 2 * R @ g["R"][0] @ R, vv),
+        (Q @ g.A, wx),
+        (steps * Q + 2 * Q @ g.Q @ Q, ww),
+        (R @ g.H, vx),
+        (seen * R + 2 * R @ g.R @ R, vv),
     ):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-8 * scale)
 
@@ -117,15 +120,14 @@ def test_blocks_and_threads_change_nothing() -> None:
     model, z, _ = build("x1", N=150, T=40, n=2, gaps=0.2)
     lengths = np.random.default_rng(0).integers(3, 41, size=150)
     series = [one[:length] for one, length in zip(z, lengths, strict=True)]
-    problem = pose(model, series).problem
-    found, again = (moments(problem, threads=count, components=True) for count in (1, 3))
+    found, again = (moments(model, series, threads=count, components=True) for count in (1, 3))
     assert found.sums is not None
     np.testing.assert_array_equal(found.sums, again.sums)
     for i in (0, 7, 149):
-        alone = moments(pose(model, series[i]).problem, threads=1, components=True)
+        alone = moments(model, series[i], components=True)
         assert alone.sums is not None
         np.testing.assert_allclose(found.sums[i], alone.sums[0], rtol=1e-11, atol=1e-11)
-    whole, other = (moments(problem, threads=count, components=True, summed=True) for count in (1, 2))
+    whole, other = (moments(model, series, threads=count, components=True, summed=True) for count in (1, 2))
     assert whole.sums is not None
     np.testing.assert_array_equal(whole.sums, other.sums)
     np.testing.assert_allclose(whole.sums[0], found.sums.sum(axis=0), rtol=1e-11, atol=1e-9)
@@ -137,7 +139,7 @@ def test_series_without_gaps_share_their_covariances() -> None:
     own = kelman.StateSpace(
         *(np.stack([x] * 40)[:, None] for x in (model.A, model.H, model.Q, model.R)), m0=model.m0, P0=model.P0
     )
-    one, many = (moments(pose(x, z).problem, threads=1) for x in (model, own))
+    one, many = (moments(x, z) for x in (model, own))
     assert one.sums is not None
     assert many.sums is not None
     np.testing.assert_allclose(one.sums, many.sums, rtol=1e-10, atol=1e-10)
@@ -147,8 +149,8 @@ def test_single_precision_is_summed_in_double() -> None:
     """A float32 problem gives the sums of its numbers in double precision."""
     model, z, _ = build("x1", N=3, T=9)
     rough = model.astype(np.float32)
-    found = moments(pose(rough, z.astype(np.float32)).problem, threads=1)
-    exact = moments(pose(rough.astype(np.float64), z.astype(np.float32).astype(float)).problem, threads=1)
+    found = moments(rough, z.astype(np.float32))
+    exact = moments(rough.astype(np.float64), z.astype(np.float32).astype(float))
     assert found.sums is not None
     assert found.sums.dtype == np.float64
     np.testing.assert_array_equal(found.sums, exact.sums)
@@ -158,7 +160,7 @@ def test_a_series_that_fails_is_left_out_and_named() -> None:
     """An impossible measurement has its status; the others' sums are there."""
     model = kelman.StateSpace([[0.5]], [[1.0]], [[0.0]], [[0.0]], m1=[1.0], P1=[[0.0]])
     z = np.array([[[1.0], [0.5]], [[1.0], [3.0]]])
-    found = moments(pose(model, z).problem, threads=1)
+    found = moments(model, z)
     assert found.status.tolist() == [0, 2]
     assert found.sums is not None
     np.testing.assert_allclose(found.sums[0, 1], [[1.25, 1.5], [1.5, 2.0]])

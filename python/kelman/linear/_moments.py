@@ -19,27 +19,32 @@ import numpy as np
 
 from .. import _core
 from .._arrays import FLOAT64
+from ..config import thread_count
+from ._gradient import _record, _stepwise
 from ._native import _in_double, gradient_raw
+from ._problem import pose, refuse_infinity, require_model
 
 if TYPE_CHECKING:
-    from .._types import Array
+    from .._types import Array, ArrayLike
+    from ..models import StateSpace
+    from ._gradient_result import Gradient
     from ._problem import Problem
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Moments:
-    """Log-likelihood, gradient and regressor moments of a problem of N series.
+    """Log-likelihood, gradient and regressor moments of N series.
 
     Attributes
     ----------
     loglik, status, failed_at : ndarray, shape (N,)
         Of each series.
-    gradient : dict of ndarray
-        By the fields of the problem, as the core gives it: summed over series if asked.
+    gradient : Gradient
+        As `loglik_and_grad` gives it: by what all series share, of the sum.
     sums : ndarray, shape (N or 1, sets, q, q), or None
-        ``sum E[y y']`` of ``y = [x - reference; u; 1]``, q = n + p + 1. Set 0: steps that a transition follows, with the
-        input that drives it; 1: steps measured in full; 2: in part; 3 + j: those of set 2 in which component j is
-        measured.
+        ``sum E[y y']`` of ``y = [x - reference; u; 1]``, q = n + p + 1. Set 0: states from which a transition leads into
+        a measured step, with the input that drives it, x_0 included; 1: steps measured in full; 2: in part; 3 + j: those
+        of set 2 in which component j is measured. A series that failed adds nothing.
     reference : ndarray, shape (N or 1, n)
         What was subtracted from the states.
     """
@@ -47,59 +52,94 @@ class Moments:
     loglik: Array
     status: Array
     failed_at: Array
-    gradient: dict[str, Array]
+    gradient: Gradient
     sums: Array | None
     reference: Array
 
 
 def moments(
-    problem: Problem,
+    model: StateSpace,
+    z: ArrayLike,
+    u: ArrayLike | None = None,
     *,
-    threads: int,
     summed: bool = False,
     reference: Array | None = None,
     components: bool = False,
     second: bool = True,
+    threads: int | None = None,
 ) -> Moments:
-    """Return the sufficient statistics of every series of a problem, in double precision.
+    """Return the sufficient statistics of one or many series, in double precision.
 
     Parameters
     ----------
-    problem : Problem
-        Model, start and data; every kind of start and of gaps.
-    threads : int
-        Number of threads, at least 1; the results do not depend on it.
+    model, z, u : StateSpace, array_like, array_like
+        As in `filter`; every kind of start and of gaps.
     summed : bool, default False
-        Add all series up.
+        Add the sums of all series up.
     reference : ndarray, shape (1, n) or (N, n), optional
         A point near the states, subtracted from them: far from zero, their second moments would drown in rounding.
     components : bool, default False
         Keep the sums of each component of z over partly measured steps (sets 3 and more), else sets 0 to 2.
     second : bool, default True
         False leaves the second moments out.
+    threads : int, optional
+        As in `filter`.
 
     Returns
     -------
     Moments
     """
-    given = problem if problem.z.dtype == FLOAT64 else _in_double(problem)
-    N, _, m = given.z.shape
-    n = given.A.shape[-1]
+    require_model(model, "moments")
+    count = thread_count(threads)
+    posed = pose(model, z, u)
+    if posed.dtype != FLOAT64:
+        posed.problem = _in_double(posed.problem)
+    problem = posed.problem
+    N, _, m = problem.z.shape
+    n = problem.A.shape[-1]
     point = np.zeros((1, n)) if reference is None else np.ascontiguousarray(reference, dtype=np.float64)
-    gradient = gradient_raw(given, summed, threads)
-    status, failed_at = gradient.pop("status"), gradient.pop("failed_at")
-    loglik = gradient.pop("loglik")
-    gradient.pop("method", None)
+    at_once = summed and model.dims.N is None and (problem.start_kind == 0 or problem.cov.strides[0] == 0)
+    raw = gradient_raw(_stepwise(posed), at_once, count)
+    status, failed_at, loglik = raw["status"], raw["failed_at"], raw["loglik"]
     sums = None
     if second:
-        raw: dict[str, Any] = _core.native().linear_moments(
-            problem=given,
+        found: dict[str, Any] = _core.native().linear_moments(
+            problem=problem,
             reference=np.broadcast_to(point, (N, n)),
             sets=3 + m if components else 3,
-            summed=summed,
-            threads=threads,
+            summed=at_once,
+            threads=count,
         )
-        sums = raw["sums"]
-        worse = raw["status"] > status
-        status, failed_at = np.where(worse, raw["status"], status), np.where(worse, raw["failed_at"], failed_at)
-    return Moments(loglik, status, failed_at, gradient, sums, point)
+        sums = found["sums"]
+        worse = found["status"] > status
+        status, failed_at = np.where(worse, found["status"], status), np.where(worse, found["failed_at"], failed_at)
+        if problem.start_kind == 1:
+            sums[:, 0] += _from_x0(problem, raw, point, status == 0, at_once)
+        if summed and len(sums) > 1:
+            sums = sums.sum(axis=0, keepdims=True)
+    if status.any() or not np.isfinite(loglik).all():
+        refuse_infinity(posed)
+    return Moments(loglik, status, failed_at, _record(posed, raw, per_series=False), sums, point)
+
+
+def _from_x0(problem: Problem, raw: dict[str, Array], reference: Array, sound: Array, summed: bool) -> Array:
+    """The part of set 0 that x_0 and the first input add, (N or 1, q, q): E x_0 = m_0 + P_0 g, and so on."""
+    P, shift = problem.cov, problem.mean - reference
+    move = np.einsum("nij,nj->ni", P, raw["mean"])
+    move[~sound] = 0.0
+    if summed:
+        P = P[:1]
+    within = 2 * P @ raw["cov"] @ P
+    far = [shift] if problem.u is None else [shift, problem.u[:, 0]]
+    rest = np.concatenate([*far, np.ones((len(shift), 1))], axis=1)
+    rest[~sound] = 0.0
+    moved = np.zeros_like(rest)
+    moved[:, : move.shape[1]] = move
+    # rest rest' holds the second moments of what is known, moved what the data add to the mean of x_0
+    first = "ni,nj->ij" if summed else "ni,nj->nij"
+    total: Array = np.einsum(first, rest, rest) + np.einsum(first, rest, moved) + np.einsum(first, moved, rest)
+    total = total[None] if summed else total
+    n = move.shape[1]
+    spread = P * sound.sum() if summed else P * sound[:, None, None]
+    total[:, :n, :n] += spread + np.where(np.isfinite(within), within, 0.0)
+    return total
