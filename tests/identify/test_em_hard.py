@@ -178,7 +178,7 @@ def test_what_em_does_not_serve_is_refused_in_words() -> None:
         ),
         "S:": Template([[0.5]], one, one, one, S=[[Free(0.1)]]),
         "varies in time": Template(np.ones((10, 1, 1)) * Free(0.5, name="a"), one, one, one, m1=[0.0], P1=one),
-        "prior": Template([[Free(0.5, prior=lambda x: (0.0, 0.0))]], one, one, one),
+        "prior": Template([[Free(0.5, prior=lambda _: (0.0, 0.0))]], one, one, one),
         "q: in a covariance": Template([[Free(0.5, name="q")]], one, one, [[kelman.Tied("q")]]),
         "nothing to fit": Template([[0.5]], one, one, one),
     }

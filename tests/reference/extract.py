@@ -9,7 +9,9 @@ learnt in MATLAB. statsmodels, pykalman and their files are under the 3-clause B
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import math
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -33,7 +35,7 @@ def _robot() -> None:
     ll = [repr(float(x)) for x in data.loglikelihoods.ravel()]
     rows = []
     for k in range(len(z)):
-        measured = ["NA" if x != x else repr(float(x)) for x in z[k]]
+        measured = ["NA" if math.isnan(x) else repr(float(x)) for x in z[k]]
         rows.append([*measured, *(repr(float(x)) for x in b[k]), ll[k] if k < len(ll) else "NA"])
     _write("robot.csv", "robot.mat", ["z1", "z2", *(f"b{i + 1}" for i in range(5)), "loglik"], rows, "pykalman")
     wide = [data.transition_matrix, data.initial_state_covariance, data.observation_matrix]
@@ -50,10 +52,8 @@ def _robot() -> None:
 def main() -> None:
     """Write every file."""
     for write in (_statsmodels, _robot):
-        try:
+        with contextlib.suppress(ModuleNotFoundError):
             write()
-        except ModuleNotFoundError as error:
-            print(f"not written: {error}")
 
 
 def _statsmodels() -> None:

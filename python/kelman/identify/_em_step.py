@@ -136,7 +136,7 @@ class Maximiser:
                 noises[e.cov] = self._noise(e, E, reductions.get(e.cov), which)
                 self._whole(e, noises[e.cov], theta)
         if len(self._odd_all):
-            self._scoring(E, noises, theta, which)
+            self._scoring(E, noises, theta)
         floored = self._floor(E, theta, which)
         return self._inside(E.theta, theta), floored
 
@@ -213,15 +213,10 @@ class Maximiser:
                     count[:, None] > 0, W.reshape(len(theta), -1), theta[:, block.variances.ravel()]
                 )
 
-    def _scoring(self, E: Expectation, noises: dict[str, Noise], theta: Array, which: Array) -> None:
+    def _scoring(self, E: Expectation, noises: dict[str, Noise], theta: Array) -> None:
         F, K = len(theta), len(self._odd_all)
         information, slope = np.zeros((F, K, K)), np.zeros((F, K))
         for e, (at, J) in zip(self._odd, self._slopes, strict=True):
-            field = self.wiring.fields[e.cov]
-            if (
-                not field.plain
-            ):  # one covariance for each step: the gradient alone, weighed by the parameters themselves
-                raise KelmanError(f"{e.cov}: varies and has unknowns; use method='mle'")
             X, noise = halves(e.W(E.theta)), noises[e.cov]
             turned = np.einsum("fri,kij,fsj->fkrs", X, J, X, optimize=True)
             inner = X @ noise.total @ X.swapaxes(1, 2)
@@ -269,14 +264,12 @@ class Maximiser:
     def _lowest(self, e: Equation, E: Expectation, which: Array) -> Array:
         count = np.maximum(self.data.total("components", which), 1.0)
         squares = self.data.total("squares", which) / count
-        if e.kind == "measurement":
-            pass
-        elif E.sums is not None:
+        if e.kind != "measurement" and E.sums is not None:
             n = e.d
             steps = np.maximum(E.sums[:, 0, -1, -1], 1.0)[:, None]
             first = E.sums[:, 0, :n, -1] / steps
             squares = np.einsum("fii->fi", E.sums[:, 0, :n, :n]) / steps + 2 * first * E.reference + E.reference**2
-        else:  # states in the units that H gives them
+        elif e.kind != "measurement":  # states in the units that H gives them
             H = self.wiring.known("H", E.theta) if "H" in self.wiring.fields else self.wiring.array("H", E.theta)
             largest = float(np.abs(H).max()) or 1.0
             squares = np.repeat(squares.max(axis=1, keepdims=True) / largest**2, e.d, axis=1)
@@ -351,7 +344,7 @@ def _normal_solution(X: Array, right: Array) -> Array:
     """(X'X)^-1 right through the QR factors of X (F, r, k): the square root of the condition of the normal equations."""
     size = np.sqrt(np.einsum("frk,frk->fk", X, X))
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
-    U, values, Vt = np.linalg.svd(X * scale[:, None, :], full_matrices=False)
+    _, values, Vt = np.linalg.svd(X * scale[:, None, :], full_matrices=False)
     kept = values > 1e-12 * np.maximum(values[:, :1], 1e-300)
     inverse = np.divide(1.0, values**2, out=np.zeros_like(values), where=kept)
     turned = np.einsum("fak,fk->fa", Vt, right * scale)
