@@ -24,6 +24,8 @@ _PLOTS: dict[str, str] = {
     "ForecastResult": "plot_forecast",
     "Simulation": "plot_simulation",
     "Fit": "plot_fit",
+    "ParameterFit": "plot_parameter_fit",
+    "Profile": "plot_profile",
     "TrainResult": "plot_training",
     "Dynamics": "plot_dynamics",
     "Comparison": "plot_comparison",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -185,7 +185,8 @@ def weights(*, quick: bool = False, seed: int = 0, note: Callable[[str], None] |
         if note is not None:
             note(method.name)
 
-    for name, word in (("subspace", "subspace"), ("PEM", "pem")):
+    words: tuple[tuple[str, Literal["subspace", "pem"]], ...] = (("subspace", "subspace"), ("PEM", "pem"))
+    for name, word in words:
         begin = perf_counter()
         result = fit(z, n_states=2, method=word)
         add(judge.classical(name, result, perf_counter() - begin))

@@ -1,32 +1,42 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Learning from data: subspace and prediction-error fits of linear systems, training of networks."""
+"""Learning from data: subspace, prediction-error and maximum-likelihood fits of linear systems, training of networks."""
 
 from kelman.identify._auxiliary import Flag as Flag
+from kelman.identify._concentrate import Concentrated as Concentrated, concentrate as concentrate
 from kelman.identify._diagnose import Diagnosis as Diagnosis, diagnose as diagnose
-from kelman.identify._fit import fit as fit
 from kelman.identify._innovations import NormalisedSquares as NormalisedSquares
+from kelman.identify._maximise import FitStep as FitStep
+from kelman.identify._parameter_fit import ParameterFit as ParameterFit
 from kelman.identify._pem import Iteration as Iteration
+from kelman.identify._pole_report import PoleEllipses as PoleEllipses
+from kelman.identify._profile import Profile as Profile
 from kelman.identify._residual_tests import ResidualTest as ResidualTest
-from kelman.identify._result import Fit as Fit, PoleEllipses as PoleEllipses
+from kelman.identify._result import Fit as Fit
 from kelman.identify._structure import Reach as Reach
 from kelman.identify._train import train as train
 from kelman.identify._train_objective import Step as Step
 from kelman.identify._train_result import Failure as Failure, TrainResult as TrainResult
 from kelman.identify._tune import Tuned as Tuned, tune as tune
+from kelman.identify._verb import fit as fit
 
 __all__ = [
+    "Concentrated",
     "Diagnosis",
     "Failure",
     "Fit",
+    "FitStep",
     "Flag",
     "Iteration",
     "NormalisedSquares",
+    "ParameterFit",
     "PoleEllipses",
+    "Profile",
     "Reach",
     "ResidualTest",
     "Step",
     "TrainResult",
     "Tuned",
+    "concentrate",
     "diagnose",
     "fit",
     "train",

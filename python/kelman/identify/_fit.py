@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The verb `fit`: from data to a linear model in innovation form."""
+"""From data to a linear model in innovation form: subspace estimate, then prediction errors."""
 
 from __future__ import annotations
 
@@ -23,94 +23,17 @@ if TYPE_CHECKING:
     from kelman.lti._check import FloatArray
 
 _METHODS = ("auto", "subspace", "pem")
-_LATER = ("em", "mle", "hmc", "gibbs")
 _WEIGHTINGS = ("cca", "n4sid", "moesp")
 _MEAN_MATTERS = 0.1
 
 
-def fit(
-    z: Any,
-    u: Any = None,
-    *,
-    n_states: int | None = None,
-    method: str = "auto",
-    weighting: str = "cca",
-    block_rows: int | None = None,
-    offset: bool | str = "auto",
-    direct: bool = True,
-    x1: str = "auto",
-    max_iter: int = 100,
-    tol: float = 1e-8,
-) -> Fit:
-    r"""Fit a linear state-space model in innovation form.
-
-    .. math:: x_{k+1} = A x_k + B u_k + b + K e_k, \qquad z_k = H x_k + D u_k + c + e_k
-
-    Parameters
-    ----------
-    z : array_like, shape (T,), (T, m) or (N, T, m), or a list of series
-        Measurements. Two dimensions are always (T, m). Every value must be there: cut a record with gaps and give the pieces as a list.
-    u : array_like, the same shape with p in place of m, optional
-        Inputs; one series of inputs serves all series of z of its length.
-    n_states : int, optional
-        Number of states. When left out it is chosen by BIC over the subspace estimates of all orders whose canonical correlation exceeds
-        what noise alone would show (see Notes).
-    method : {"auto", "subspace", "pem"}
-        "subspace": one decomposition, no iteration. "pem": the prediction-error method (maximum likelihood of the steady-state predictor)
-        from the subspace estimate. "auto" is "pem".
-    weighting : {"cca", "n4sid", "moesp"}
-        Weighting of the subspace method: canonical variates (efficient), N4SID, or PO-MOESP.
-    block_rows : int, optional
-        Block rows s of past and of future; 2.5 log T when left out.
-    offset : bool or "auto"
-        Whether to estimate a constant level of z. "auto" does if the mean of some component of z exceeds a tenth of its standard deviation.
-    direct : bool, default True
-        Whether to estimate D, the effect of u_k on z_k in the same step. Models written x_k = A x_{k-1} + B u_k have one.
-    x1 : {"auto", "estimate", "zero"}
-        The state at the first measurement of each series: "estimate" fits it freely, which invites a slow mode that explains nothing but the
-        start; "zero" leaves it at zero (the mean, with an offset); "auto" holds it towards zero by the spread that the model's own states
-        have, and is "zero" for many short series (first states more than 1 in 50 of the values measured).
-    max_iter : int, default 100
-        Largest number of iterations of "pem".
-    tol : float, default 1e-8
-        "pem" stops when the expected decrease of minus twice the log-likelihood is smaller.
-
-    Returns
-    -------
-    Fit
-        ``.model`` (a `StateSpace`), ``.K``, ``.Sigma``, ``.poles`` with ``.pole_covariance``, ``.singular_values``, ``.summary()``, ...
-
-    Warns
-    -----
-    NumericalWarning
-        If "pem" does not converge; the best point found is returned.
-    ModelWarning
-        If u does not excite the system enough to tell its effects apart.
-
-    Notes
-    -----
-    The predictor A - K H is always stable: where regression gives an unstable one, K comes from the Riccati equation of the residual
-    covariances. Data are centred (with an offset) and scaled for the computation and the result is scaled back; with an offset, singular
-    values are those of the centred data. "moesp" and "n4sid" singular values are in the units of z.
-
-    W. E. Larimore, Proc. CDC 1990; P. Van Overschee & B. De Moor, Automatica 30 (1994) 75; M. Verhaegen, Automatica 30 (1994) 61; L. Ljung,
-    System Identification, 2nd ed. 1999.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import kelman
-    >>> data = kelman.datasets.hairdryer()
-    >>> found = kelman.fit(data.z, data.u, n_states=4, method="subspace", weighting="moesp", block_rows=15, offset=False)
-    >>> print(np.round(found.singular_values[:6], 4))
-    [69.8841 14.9963  3.6675  1.9677  0.3     0.2078]
-    """
-    plan = _Plan(method, weighting, block_rows, offset, direct, x1, n_states, max_iter, tol)
+def innovation_fit(z: Any, u: Any, plan: Plan) -> Fit:
+    """Fit a model in innovation form; see `fit`."""
     return _run(read(z, u), plan)
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """The options, checked."""
 
     method: str
@@ -124,10 +47,6 @@ class _Plan:
     tol: Any
 
     def __post_init__(self) -> None:
-        if self.method in _LATER:
-            raise KelmanError(
-                f"method: {self.method!r} is not in this version; there are {', '.join(map(repr, _METHODS))}"
-            )
         one_of(self.method, "method", _METHODS)
         one_of(self.weighting, "weighting", _WEIGHTINGS)
         one_of(self.x1, "x1", ("auto", "estimate", "zero"))
@@ -186,7 +105,7 @@ def _refuse_redundant(work: Data) -> None:
         raise KelmanError(f"z: components {share} are linearly dependent (one of them is redundant); leave one out")
 
 
-def _run(data: Data, plan: _Plan) -> Fit:
+def _run(data: Data, plan: Plan) -> Fit:
     standard = _standardise(data, plan.offset)
     work = standard.data
     rows = plan.block_rows or _subspace.default_block_rows(work, plan.n_states)
@@ -267,7 +186,7 @@ def _select(
     factor: _subspace.Factor,
     space: _subspace.Subspace,
     canonical: _subspace.Subspace,
-    plan: _Plan,
+    plan: Plan,
 ) -> int:
     """BIC of the subspace models of rising order, among those that stand out of the noise."""
     limit = min(_subspace.above_noise(factor, canonical), len(space.state_map), (factor.rows - 1) * factor.m)
@@ -294,7 +213,7 @@ def _report(
     records: Records,
     solution: _pem.Solution,
     standard: _Standard,
-    plan: _Plan,
+    plan: Plan,
     free: Any,
     found: _subspace.Realised,
     singular_values: FloatArray,
@@ -355,7 +274,7 @@ def _report(
 
 
 def _noise(
-    plan: _Plan,
+    plan: Plan,
     found: _subspace.Realised,
     standard: _Standard,
     to_new: FloatArray,

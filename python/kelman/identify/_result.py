@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kelman import _registry
-from kelman.errors import KelmanError
+from kelman.identify._pole_report import PoleReport
 from kelman.identify._uncertainty import delta
-from kelman.lti import markov, pole_stats, poles, spectral_radius
+from kelman.lti import markov, poles, spectral_radius
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,28 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class PoleEllipses:
-    """Confidence regions of poles in the complex plane.
-
-    Attributes
-    ----------
-    center : ndarray of complex, shape (n,)
-    axes : ndarray, shape (n, 2)
-        Half-lengths of the two axes, the longer first; the second is zero for a real pole (an interval).
-    angle : ndarray, shape (n,)
-        Angle of the longer axis against the real axis, in radians.
-    level : float
-        Probability that each one covers its pole, for many samples.
-    """
-
-    center: ComplexArray
-    axes: FloatArray
-    angle: FloatArray
-    level: float
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(PoleReport):
     """A fitted model in innovation form.
 
     Attributes
@@ -117,6 +96,10 @@ class Fit:
         for value in (*vars(self).values(), *self.noise, *vars(self._predictor).values()):
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
+
+    @property
+    def _poles_known(self) -> tuple[ComplexArray, FloatArray]:
+        return self.poles, self.pole_covariance
 
     @property
     def covariance(self) -> FloatArray:
@@ -196,40 +179,6 @@ class Fit:
         value, cov = self.delta_method(lambda s: markov(s.A, s.K, s.H, steps, one))
         return value, np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(value.shape)
 
-    def pole_ellipses(self, level: float = 0.95) -> PoleEllipses:
-        """Confidence ellipses of complex pairs, intervals of real poles.
-
-        Parameters
-        ----------
-        level : float, default 0.95
-            Probability of covering, in (0, 1).
-
-        Returns
-        -------
-        PoleEllipses
-            Centres, half-axes, angles.
-        """
-        if not 0 < level < 1:
-            raise KelmanError(f"level: expected a number between 0 and 1, got {level!r}")
-        from scipy.special import chdtri
-
-        values, vectors = np.linalg.eigh(self.pole_covariance)
-        real = self.poles.imag == 0
-        factor = np.where(real, chdtri(1, 1 - level), chdtri(2, 1 - level))
-        axes = np.sqrt(np.maximum(values[:, ::-1], 0.0) * factor[:, None])
-        longer = vectors[:, :, 1]
-        return PoleEllipses(self.poles, axes, np.arctan2(longer[:, 1], longer[:, 0]), level)
-
-    def pole_std(self) -> tuple[FloatArray, FloatArray]:
-        """Return standard deviations of the modulus and of the angle of each pole (0 for the angle of a real pole)."""
-        unit = self.poles / np.where(np.abs(self.poles) > 0, np.abs(self.poles), 1.0)
-        radial = np.stack([unit.real, unit.imag], axis=1)
-        across = np.stack([-unit.imag, unit.real], axis=1)
-        size = np.where(np.abs(self.poles) > 0, np.abs(self.poles), np.inf)
-        var_r = np.einsum("ki,kij,kj->k", radial, self.pole_covariance, radial)
-        var_a = np.einsum("ki,kij,kj->k", across, self.pole_covariance, across)
-        return np.sqrt(np.maximum(var_r, 0.0)), np.sqrt(np.maximum(var_a, 0.0)) / size
-
     def summary(self) -> str:
         """Return a table of what was fitted, as text."""
         m, p = len(self.Sigma), self.model.dims.p
@@ -243,17 +192,7 @@ class Fit:
             head.append(f"  {len(self.history)} iterations: {self.message}")
         radius = spectral_radius(self.model.A - self.K @ self.model.H)
         head.append(f"  spectral radius of the predictor {radius:.5f}")
-        stats = pole_stats(self.poles)
-        std_r, std_a = self.pole_std()
-        head.append(
-            f"  {'pole':>20} {'modulus':>9} {'(std)':>9} {'angle':>9} {'(std)':>9} {'period':>9} {'half-life':>9}"
-        )
-        for i, pole in enumerate(self.poles):
-            text = f"{pole.real:.5f}{pole.imag:+.5f}j" if pole.imag else f"{pole.real:.5f}"
-            head.append(
-                f"  {text:>20} {stats.modulus[i]:9.5f} {std_r[i]:9.5f} {stats.angle[i]:9.5f} {std_a[i]:9.5f} "
-                f"{stats.period[i]:9.4g} {stats.half_life[i]:9.4g}"
-            )
+        head.extend(self.pole_lines())
         return "\n".join(head)
 
     def plot(self, **options: Any) -> Any:

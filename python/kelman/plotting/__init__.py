@@ -15,6 +15,7 @@ from kelman.plotting._fits import (
     plot_training as plot_training,
     plot_values as plot_values,
 )
+from kelman.plotting._parameter_fits import plot_parameter_fit as plot_parameter_fit, plot_profile as plot_profile
 from kelman.plotting._poles import plot_poles as plot_poles
 from kelman.plotting._style import style as style
 from kelman.plotting._tracks import (
@@ -34,7 +35,9 @@ __all__ = [
     "plot_fit",
     "plot_forecast",
     "plot_history",
+    "plot_parameter_fit",
     "plot_poles",
+    "plot_profile",
     "plot_simulation",
     "plot_smooth",
     "plot_training",

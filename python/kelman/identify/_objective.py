@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The log-likelihood of a template's unconstrained parameters, with its exact gradient, and second derivatives of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kelman.errors import KelmanError, ModelTypeError
+from kelman.linear import loglik_and_grad
+from kelman.linear._series import read_u, read_z
+from kelman.models import Template
+
+if TYPE_CHECKING:
+    from kelman._types import Array
+
+_STEP = 1e-3
+
+
+class Objective:
+    """Log-likelihood plus log-prior of a template, as a function of eta.
+
+    Parameters
+    ----------
+    template : Template
+        What is to be learnt.
+    z, u : array_like
+        Data, as the verbs take them.
+    threads : int, optional
+        As in the verbs.
+
+    Attributes
+    ----------
+    nobs : int
+        Number of measured values.
+    best : tuple of (float, ndarray, ndarray) or None
+        The highest value met so far, where, and the gradient there.
+    """
+
+    def __init__(self, template: Template, z: Any, u: Any = None, *, threads: int | None = None) -> None:
+        if not isinstance(template, Template):
+            raise ModelTypeError(f"template: expected a kelman.Template, got {type(template).__name__}")
+        dims = template.dims
+        series = read_z(z, dims.m)
+        T = series.z.shape[1]
+        self.template = template
+        self.threads = threads
+        self.z: Array = np.ascontiguousarray(series.z, dtype=np.float64)
+        self.batched = series.batched
+        count = len(self.z)
+        inputs = read_u(
+            u, dims.p, N=count, T=T, dtype=np.dtype(np.float64), lengths=series.lengths, batched=series.batched
+        )
+        self.u: Array | None = None if inputs is None else np.ascontiguousarray(inputs)
+        self.seen: Array = ~np.isnan(self.z)
+        self.nobs = int(self.seen.sum())
+        if self.nobs == 0:
+            raise KelmanError("z: every value is missing (nan); there is nothing to learn from")
+        self.best: tuple[float, Array, Array] | None = None
+        self.evaluations = 0
+
+    @property
+    def series(self) -> int:
+        """Number of series N."""
+        return len(self.z)
+
+    def __call__(self, eta: Array) -> tuple[float, Array]:
+        """Value and gradient by eta (K,); (-inf, zeros) where there is no such model."""
+        with np.errstate(all="ignore"):
+            value, by_theta = self.natural(self.template.constrain(eta))
+            gradient = self.template.constrain_jacobian(eta).T @ by_theta
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            return -np.inf, np.zeros_like(eta)
+        if self.best is None or value > self.best[0]:
+            self.best = (value, eta.copy(), gradient)
+        return value, gradient
+
+    def natural(self, theta: Array) -> tuple[float, Array]:
+        """Value and gradient by theta (K,)."""
+        loglik, gradient = self.likelihood(theta)
+        prior, slope = self.template.log_prior(theta)
+        return loglik + prior, gradient + slope
+
+    def likelihood(self, theta: Array) -> tuple[float, Array]:
+        """Log-likelihood of all series, without the prior, and its gradient by theta (K,)."""
+        self.evaluations += 1
+        u = self.u
+        try:
+            with np.errstate(all="ignore"):
+                model = self.template._model(theta)
+                loglik, by = loglik_and_grad(model, self.z, u, on_error="nan", threads=self.threads)
+                return float(np.sum(loglik)), self.template.gradient(theta, by)
+        except (KelmanError, np.linalg.LinAlgError):
+            return -np.inf, np.zeros(self.template.size)
+
+    def rows(self, eta: Array) -> tuple[Array, Array]:
+        """Values (L,) and gradients (L, K) of many eta (L, K), each for all series; together where there is one series."""
+        if self.series > 1 or len(eta) < 2:
+            pairs = [self(one) for one in eta]
+            return np.array([value for value, _ in pairs]), np.array([gradient for _, gradient in pairs])
+        z = np.broadcast_to(self.z, (len(eta), *self.z.shape[1:]))
+        u = None if self.u is None else np.broadcast_to(self.u, (len(eta), *self.u.shape[1:]))
+        values, gradients = batch(self.template, eta, z, u, self.threads)
+        self.evaluations += len(eta)
+        return values, gradients
+
+    def second(self, eta: Array, scale: Array) -> Array:
+        """Second derivatives (K, K) by central differences of the gradient, with steps of 1e-3 `scale`."""
+        K = len(eta)
+        steps = _STEP * scale
+        points = np.concatenate([eta + np.diag(steps), eta - np.diag(steps)])
+        values, gradients = self.rows(points)
+        whole = np.isfinite(values).all()
+        if not whole:
+            raise KelmanError("the likelihood ends beside the point where second derivatives are asked for")
+        hessian: Array = (gradients[:K] - gradients[K:]) / (2 * steps[:, None])
+        return (hessian + hessian.T) / 2
+
+    def scale(self, eta: Array) -> Array:
+        """Distances (K,) over which the value changes by about a half: 1 / sqrt |second derivative|, within reason."""
+        guess = np.maximum(np.abs(eta), 1.0)
+        for _ in range(2):
+            steps = 1e-4 * guess
+            points = np.concatenate([eta + np.diag(steps), eta - np.diag(steps)])
+            values, gradients = self.rows(points)
+            K = len(eta)
+            curvature = np.abs(np.diagonal(gradients[:K] - gradients[K:])) / (2 * steps)
+            curvature = np.where(np.isfinite(values[:K] + values[K:]), curvature, 0.0)
+            found = np.where(curvature > 0, 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), guess)
+            guess = np.clip(found, 1e-8 * guess, 1e2 * guess)
+        return np.asarray(guess)
+
+
+def batch(template: Template, eta: Array, z: Array, u: Array | None, threads: int | None) -> tuple[Array, Array]:
+    """Values (N,) and gradients (N, K) of one model for each series; -inf and zeros where there is no such model."""
+    theta = template.constrain(eta)
+    jacobian = template.constrain_jacobian(eta)
+    with np.errstate(all="ignore"):
+        sound = (
+            np.array([_exists(template, one) for one in theta])
+            if _may_not_exist(template)
+            else np.asarray(np.isfinite(theta).all(1))
+        )
+        if not sound.any():
+            return np.full(len(eta), -np.inf), np.zeros_like(eta)
+        kept = np.where(sound[:, None], theta, theta[np.argmax(sound)])
+        values, by = loglik_and_grad(template._model(kept), z, u, on_error="nan", threads=threads)
+        gradients = template.gradient(kept, by)
+        for i in range(len(eta) if any(p.prior is not None for p in template._parameters) else 0):
+            prior, slope = template.log_prior(kept[i])
+            values[i] += prior
+            gradients[i] += slope
+        gradients = np.einsum("nkj,nk->nj", jacobian, gradients)
+    fine = sound & np.isfinite(values) & np.isfinite(gradients).all(axis=1)
+    return np.where(fine, values, -np.inf), np.where(fine[:, None], gradients, 0.0)
+
+
+def _may_not_exist(template: Template) -> bool:
+    return bool(template._checked) or template._initial == "stationary"
+
+
+def _exists(template: Template, theta: Array) -> bool:
+    """Whether there is a model at theta, and it has a start."""
+    try:
+        model = template._model(theta)
+    except (KelmanError, np.linalg.LinAlgError):
+        return False
+    if template._initial != "stationary":
+        return bool(np.isfinite(theta).all())
+    A = model.A.reshape(-1, *model.A.shape[-2:])[0]
+    return bool(np.isfinite(A).all() and np.abs(np.linalg.eigvals(A)).max() < 1)

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verb `fit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+
+import numpy as np
+
+from kelman._arrays import as_count, as_floats, one_of
+from kelman.errors import KelmanError
+from kelman.identify._fit import Plan, innovation_fit
+from kelman.identify._full import innovation_template
+from kelman.identify._mle import maximum_likelihood
+from kelman.identify._progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kelman.identify._parameter_fit import ParameterFit
+    from kelman.identify._result import Fit
+    from kelman.models import Template
+
+_LATER = ("em", "hmc", "gibbs")
+_OF_TEMPLATES = ("auto", "mle")
+_METHODS = ("auto", "subspace", "pem", "mle")
+
+
+class _Options(TypedDict, total=False):
+    """The options that every way of fitting has."""
+
+    weighting: str
+    block_rows: int | None
+    offset: bool | str
+    direct: bool
+    x1: str
+    max_iter: int
+    tol: float
+    covariance: str
+    threads: int | None
+    progress: bool | Callable[[int, float], Any] | None
+
+
+@overload
+def fit(
+    z: Any,
+    u: Any = None,
+    *,
+    n_states: int | None = None,
+    template: Template,
+    method: str = "auto",
+    **options: Unpack[_Options],
+) -> ParameterFit: ...
+@overload
+def fit(
+    z: Any,
+    u: Any = None,
+    *,
+    n_states: int | None = None,
+    template: None = None,
+    method: Literal["auto", "subspace", "pem"] = "auto",
+    **options: Unpack[_Options],
+) -> Fit: ...
+@overload
+def fit(
+    z: Any,
+    u: Any = None,
+    *,
+    n_states: int | None = None,
+    template: Template | None = None,
+    method: str,
+    **options: Unpack[_Options],
+) -> Fit | ParameterFit: ...
+def fit(
+    z: Any,
+    u: Any = None,
+    *,
+    n_states: int | None = None,
+    template: Template | None = None,
+    method: str = "auto",
+    weighting: str = "cca",
+    block_rows: int | None = None,
+    offset: bool | str = "auto",
+    direct: bool = True,
+    x1: str = "auto",
+    max_iter: int = 100,
+    tol: float = 1e-8,
+    covariance: str = "hessian",
+    threads: int | None = None,
+    progress: bool | Callable[[int, float], Any] | None = None,
+) -> Fit | ParameterFit:
+    r"""Fit a linear state-space model: one of a given order, or one of which some entries are unknown.
+
+    With an order, a model in innovation form (a `Fit`),
+
+    .. math:: x_{k+1} = A x_k + B u_k + b + K e_k, \qquad z_k = H x_k + D u_k + c + e_k
+
+    or, with ``method="mle"``, the same by its exact likelihood from a stationary start, without inputs and with gaps (a `ParameterFit`). With a `Template`, its
+    parameters by maximum likelihood on the exact gradient, or the posterior mode where it has priors (a `ParameterFit`).
+
+    Parameters
+    ----------
+    z : array_like, shape (T,), (T, m) or (N, T, m), or a list of series
+        Measurements. Two dimensions are always (T, m). NaN is a gap for a template and for "mle"; "subspace" and "pem" need every
+        value: cut a record with gaps and give the pieces as a list.
+    u : array_like, the same shape with p in place of m, optional
+        Inputs; one series of inputs serves all series of z of its length.
+    n_states : int, optional
+        Number of states. When left out it is chosen by BIC over the subspace estimates of all orders whose canonical correlation exceeds
+        what noise alone would show (see Notes).
+    template : Template, optional
+        What is known of the model, and what is free. In place of `n_states`.
+    method : {"auto", "subspace", "pem", "mle"}
+        "subspace": one decomposition, no iteration. "pem": the prediction-error method (maximum likelihood of the steady-state predictor)
+        from the subspace estimate. "mle": the exact likelihood of A, H, K, Sigma and c from the subspace estimate, or of the
+        template's parameters. "auto" is "pem" with an order, "mle" with a template.
+    weighting : {"cca", "n4sid", "moesp"}
+        Weighting of the subspace method: canonical variates (efficient), N4SID, or PO-MOESP.
+    block_rows : int, optional
+        Block rows s of past and of future; 2.5 log T when left out.
+    offset : bool or "auto"
+        Whether to estimate a constant level of z. "auto" does if the mean of some component of z exceeds a tenth of its standard deviation.
+    direct : bool, default True
+        Whether to estimate D, the effect of u_k on z_k in the same step. Models written x_k = A x_{k-1} + B u_k have one.
+    x1 : {"auto", "estimate", "zero"}
+        The state at the first measurement of each series: "estimate" fits it freely, which invites a slow mode that explains nothing but the
+        start; "zero" leaves it at zero (the mean, with an offset); "auto" holds it towards zero by the spread that the model's own states
+        have, and is "zero" for many short series (first states more than 1 in 50 of the values measured).
+    max_iter : int, default 100
+        Largest number of iterations of a stage.
+    tol : float, default 1e-8
+        The iteration stops when about this much log-likelihood is left to gain.
+    covariance : {"hessian", "scores", "robust"}
+        Of the parameters, with a template or "mle": from the curvature of the likelihood; from the scores of the series; or
+        the sandwich of both. The latter two need more series than parameters.
+    threads : int, optional
+        As in `filter`, with a template or "mle".
+    progress : bool or callable, optional
+        Show the likelihood while it climbs: True, False, or a function of (iteration, loglik); None shows it where somebody
+        watches, in an interactive session.
+
+    Returns
+    -------
+    Fit or ParameterFit
+        ``.model`` (a `StateSpace`), ``.poles`` with ``.pole_covariance``, ``.loglik``, ``.converged``, ``.summary()``, ``.plot()``; a `Fit`
+        has ``.K``, ``.Sigma``, ``.singular_values``, a `ParameterFit` ``.names``, ``.theta``, ``.std_errors``, ``.covariance``, ...
+
+    Raises
+    ------
+    KelmanError
+        If the data do not fit the template, the likelihood is not finite at the start, or arguments contradict each other.
+
+    Warns
+    -----
+    NumericalWarning
+        If the iteration does not converge; the best point found is returned. After Ctrl-C the same, with ``converged`` false.
+    ModelWarning
+        If u does not excite the system enough to tell its effects apart.
+
+    Notes
+    -----
+    The predictor A - K H is always stable: where regression gives an unstable one, K comes from the Riccati equation of the residual
+    covariances. Data are centred (with an offset) and scaled for the computation and the result is scaled back; with an offset, singular
+    values are those of the centred data. "moesp" and "n4sid" singular values are in the units of z.
+
+    W. E. Larimore, Proc. CDC 1990; P. Van Overschee & B. De Moor, Automatica 30 (1994) 75; M. Verhaegen, Automatica 30 (1994) 61; L. Ljung,
+    System Identification, 2nd ed. 1999. Maximum likelihood: J. Durbin & S. J. Koopman, Time Series Analysis by State Space Methods, 2nd ed.
+    2012, chapter 7; free variances are estimated by their logarithms, and stay above a floor of about the rounding of the data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kelman
+    >>> data = kelman.datasets.hairdryer()
+    >>> found = kelman.fit(data.z, data.u, n_states=4, method="subspace", weighting="moesp", block_rows=15, offset=False)
+    >>> print(np.round(found.singular_values[:6], 4))
+    [69.8841 14.9963  3.6675  1.9677  0.3     0.2078]
+    """
+    if method in _LATER:
+        raise KelmanError(f"method: {method!r} is not in this version; there are {', '.join(map(repr, _METHODS))}")
+    one_of(method, "method", _METHODS)
+    one_of(covariance, "covariance", ("hessian", "scores", "robust"))
+    if template is None and method != "mle":
+        return innovation_fit(z, u, Plan(method, weighting, block_rows, offset, direct, x1, n_states, max_iter, tol))
+    theta = None
+    if template is None:
+        plan = Plan("subspace", weighting, block_rows, offset, direct, x1, n_states, max_iter, tol)
+        template = innovation_template(innovation_fit(_without_gaps(z), u, plan))
+        theta = template.start
+    elif n_states is not None:
+        raise KelmanError("n_states: a template has its number of states; give one of them")
+    else:
+        one_of(method, "method", _OF_TEMPLATES)
+        as_count(max_iter, "max_iter")
+    with Progress(progress, max_iter, "maximum likelihood") as bar:
+        return maximum_likelihood(
+            template,
+            z,
+            u,
+            theta=theta,
+            covariance=covariance,
+            max_iter=max_iter,
+            tol=tol,
+            threads=threads,
+            report=bar.update,
+        )
+
+
+def _without_gaps(z: Any) -> Any:
+    """The data with gaps bridged by straight lines: good enough to begin at."""
+    if isinstance(z, (list, tuple)) and z and np.ndim(z[0]) > 0 and not np.isscalar(z[0]):
+        return [_without_gaps(np.asarray(one)) for one in z]
+    array = as_floats(z, "z", nan_is_missing=True)
+    if not np.isnan(array).any():
+        return array
+    filled = array.astype(np.float64)
+    series = filled.reshape(-1, *filled.shape[-2:]) if filled.ndim > 1 else filled[None, :, None]
+    for one in series:
+        for line in one.T:
+            seen = np.flatnonzero(~np.isnan(line))
+            line[:] = np.interp(np.arange(len(line)), seen, line[seen]) if len(seen) else 0.0
+    return filled
