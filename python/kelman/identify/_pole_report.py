@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from kelman.lti._check import FloatArray
     from kelman.lti._poles import ComplexArray
 
+_FEW = 6
+_STILL = 1e-9  # standard deviation of a pole that moves by rounding only
+
 
 @dataclass(frozen=True, eq=False)
 class PoleEllipses:
@@ -83,7 +86,7 @@ class PoleReport:
         return np.sqrt(np.maximum(var_r, 0.0)), np.sqrt(np.maximum(var_a, 0.0)) / size
 
     def half_life_std(self) -> tuple[FloatArray, FloatArray]:
-        """Return half-lives, log 2 / -log |pole|, in steps, and their standard deviations (inf: does not decay)."""
+        """Return half-lives, log 2 over minus the logarithm of the modulus, in steps, and their standard deviations (inf: does not decay)."""
         poles, _ = self._poles_known
         std, _ = self.pole_std()
         rate = -np.log(np.clip(np.abs(poles), 1e-300, None))
@@ -102,7 +105,7 @@ class PoleReport:
         return np.where(turns, 2 * np.pi / safe, np.inf), np.where(turns, 2 * np.pi / safe**2 * std, np.inf)
 
     def pole_lines(self) -> list[str]:
-        """Return a table of the poles, as lines of text."""
+        """Return a table of the poles, as lines of text; of many, those that no free parameter moves are only counted."""
         poles, _ = self._poles_known
         lines: list[str] = []
         stats = pole_stats(poles)
@@ -110,10 +113,14 @@ class PoleReport:
         lines.append(
             f"  {'pole':>20} {'modulus':>9} {'(std)':>9} {'angle':>9} {'(std)':>9} {'period':>9} {'half-life':>9}"
         )
-        for i, pole in enumerate(poles):
+        still = (std_r < _STILL) & (std_a < _STILL) if len(poles) > _FEW else np.zeros(len(poles), dtype=bool)
+        for i in np.flatnonzero(~still):
+            pole = poles[i]
             text = f"{pole.real:.5f}{pole.imag:+.5f}j" if pole.imag else f"{pole.real:.5f}"
             lines.append(
                 f"  {text:>20} {stats.modulus[i]:9.5f} {std_r[i]:9.5f} {stats.angle[i]:9.5f} {std_a[i]:9.5f} "
                 f"{stats.period[i]:9.4g} {stats.half_life[i]:9.4g}"
             )
+        if still.any():
+            lines.append(f"  {int(still.sum()):>20} that no free parameter moves")
         return lines

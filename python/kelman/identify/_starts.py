@@ -24,7 +24,8 @@ def begin(objective: Objective) -> Array:
     """Natural parameters (K,) to begin at: the template's own, and what the data suggest where it has none.
 
     Free variances begin at the spread of the differences of z, in the ratios to the state's noise above; of these the most
-    likely is taken, after the common scale that maximises the likelihood is put into all of them.
+    likely is taken, after the common scale that maximises the likelihood is put into all of them. A template that has starts
+    of its own for data, as structural models have, enters the comparison with them.
     """
     template = objective.template
     theta = template._guess.copy()
@@ -38,6 +39,9 @@ def begin(objective: Objective) -> Array:
         tried = theta.copy()
         tried[noise] *= ratio
         found.append(_rescaled(objective, tried, blank))
+    own = getattr(template, "start_from", None)
+    if own is not None:
+        found.append(np.where(blank, own(objective.z), theta))
     values = [objective.natural(one)[0] for one in found]
     best = int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))
     return found[best]
