@@ -24,6 +24,7 @@ _PLOTS: dict[str, str] = {
     "ForecastResult": "plot_forecast",
     "Simulation": "plot_simulation",
     "Fit": "plot_fit",
+    "PanelFit": "plot_panel_fit",
     "ParameterFit": "plot_parameter_fit",
     "Profile": "plot_profile",
     "TrainResult": "plot_training",

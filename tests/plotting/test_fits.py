@@ -65,3 +65,23 @@ def test_a_comparison_joins_partners(series: np.ndarray) -> None:
     drawn = points(ax)
     for pole in (*comparison.poles_a, *comparison.poles_b):
         assert np.abs(drawn - pole).min() < 1e-12
+
+
+def test_a_fitted_template_its_profile_and_a_panel_are_drawn() -> None:
+    """The estimates are in the pictures: predictions of the measured values, ends of the interval, every series once."""
+    level = kelman.Template([[1.0]], [[1.0]], [[kelman.Free()]], [[kelman.Free()]], initial="diffuse")
+    z = kelman.datasets.nile().z
+    fit = kelman.fit(z, template=level)
+    figure = fit.plot()
+    drawn = {float(y) for ax in figure.axes for line in ax.lines for y in np.atleast_1d(line.get_ydata())}
+    assert set(np.ravel(z).tolist()) <= drawn
+    profile = fit.profile("Q[0,0]")
+    ends = {float(line.get_xdata()[0]) for line in profile.plot().lines if len(set(line.get_xdata())) == 1}
+    assert ends == set(profile.interval.tolist())
+    many = kelman.fit(
+        np.stack([z, z[::-1], z + 5])[..., None] if z.ndim == 1 else np.stack([z, z[::-1], z + 5]),
+        template=level,
+        per_series=True,
+    )
+    counts = [sum(bar.get_height() for bar in ax.patches) for ax in many.plot().axes]
+    assert counts == [3, 3]

@@ -6,6 +6,7 @@ from kelman.identify._concentrate import Concentrated as Concentrated, concentra
 from kelman.identify._diagnose import Diagnosis as Diagnosis, diagnose as diagnose
 from kelman.identify._innovations import NormalisedSquares as NormalisedSquares
 from kelman.identify._maximise import FitStep as FitStep
+from kelman.identify._panel_fit import PanelFit as PanelFit
 from kelman.identify._parameter_fit import ParameterFit as ParameterFit
 from kelman.identify._pem import Iteration as Iteration
 from kelman.identify._pole_report import PoleEllipses as PoleEllipses
@@ -28,6 +29,7 @@ __all__ = [
     "Flag",
     "Iteration",
     "NormalisedSquares",
+    "PanelFit",
     "ParameterFit",
     "PoleEllipses",
     "Profile",

@@ -38,8 +38,8 @@ def maximum_likelihood(
 ) -> ParameterFit:
     """Fit a template from `theta` (K,), or from starts that the data suggest; see `fit`."""
     objective = Objective(template, z, u, threads=threads)
-    start = template.unconstrain(begin(objective) if theta is None else theta)
-    lowest = floors(objective)
+    start = template.unconstrain(begin(objective)[0] if theta is None else theta)
+    lowest = floors(objective)[0]
     top = maximise(objective, start, lowest=lowest, max_iter=max_iter, tol=tol, report=report)
     if not top.converged:
         warnings.warn(f"fit: {top.message}; the best point is returned", NumericalWarning, stacklevel=4)

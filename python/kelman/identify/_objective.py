@@ -94,6 +94,15 @@ class Objective:
         except (KelmanError, np.linalg.LinAlgError):
             return -np.inf, np.zeros(self.template.size)
 
+    def pools(self) -> tuple[Array, Array]:
+        """All series in one pool: (1, N, T, m), and the number of values."""
+        return self.z[None], np.array([self.nobs])
+
+    def naturals(self, theta: Array) -> tuple[Array, Array]:
+        """Values (1,) and gradients (1, K) of theta (1, K)."""
+        value, gradient = self.likelihood(theta[0])
+        return np.array([value]), gradient[None]
+
     def rows(self, eta: Array) -> tuple[Array, Array]:
         """Values (L,) and gradients (L, K) of many eta (L, K), each for all series; together where there is one series."""
         if self.series > 1 or len(eta) < 2:
@@ -133,25 +142,30 @@ class Objective:
 
 
 def batch(template: Template, eta: Array, z: Array, u: Array | None, threads: int | None) -> tuple[Array, Array]:
-    """Values (N,) and gradients (N, K) of one model for each series; -inf and zeros where there is no such model."""
-    theta = template.constrain(eta)
-    jacobian = template.constrain_jacobian(eta)
+    """Values (N,) and gradients by eta (N, K) of one model for each series; -inf and zeros where there is no such model."""
     with np.errstate(all="ignore"):
-        sound = (
-            np.array([_exists(template, one) for one in theta])
-            if _may_not_exist(template)
-            else np.asarray(np.isfinite(theta).all(1))
-        )
-        if not sound.any():
-            return np.full(len(eta), -np.inf), np.zeros_like(eta)
-        kept = np.where(sound[:, None], theta, theta[np.argmax(sound)])
+        values, gradients = naturals(template, template.constrain(eta), z, u, threads)
+        gradients = np.einsum("nkj,nk->nj", template.constrain_jacobian(eta), gradients)
+    fine = np.isfinite(values) & np.isfinite(gradients).all(axis=1)
+    return np.where(fine, values, -np.inf), np.where(fine[:, None], gradients, 0.0)
+
+
+def naturals(template: Template, theta: Array, z: Array, u: Array | None, threads: int | None) -> tuple[Array, Array]:
+    """Values (N,) and gradients by theta (N, K) of one model for each series; -inf and zeros where there is none."""
+    if _may_not_exist(template):
+        sound = np.array([_exists(template, one) for one in theta])
+    else:
+        sound = np.asarray(np.isfinite(theta).all(1))
+    if not sound.any():
+        return np.full(len(theta), -np.inf), np.zeros_like(theta)
+    kept = np.where(sound[:, None], theta, theta[np.argmax(sound)])
+    with np.errstate(all="ignore"):
         values, by = loglik_and_grad(template._model(kept), z, u, on_error="nan", threads=threads)
         gradients = template.gradient(kept, by)
-        for i in range(len(eta) if any(p.prior is not None for p in template._parameters) else 0):
-            prior, slope = template.log_prior(kept[i])
-            values[i] += prior
-            gradients[i] += slope
-        gradients = np.einsum("nkj,nk->nj", jacobian, gradients)
+    for i in range(len(theta) if any(p.prior is not None for p in template._parameters) else 0):
+        prior, slope = template.log_prior(kept[i])
+        values[i] += prior
+        gradients[i] += slope
     fine = sound & np.isfinite(values) & np.isfinite(gradients).all(axis=1)
     return np.where(fine, values, -np.inf), np.where(fine[:, None], gradients, 0.0)
 

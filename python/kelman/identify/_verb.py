@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
-from kelman._arrays import as_count, as_floats, one_of
+from kelman._arrays import as_count, as_flag, as_floats, one_of
 from kelman.errors import KelmanError
 from kelman.identify._fit import Plan, innovation_fit
 from kelman.identify._full import innovation_template
 from kelman.identify._mle import maximum_likelihood
+from kelman.identify._panel_fit import PanelFit, panel_fit
 from kelman.identify._progress import Progress
 
 if TYPE_CHECKING:
@@ -46,7 +47,19 @@ def fit(
     z: Any,
     u: Any = None,
     *,
+    n_states: None = None,
+    template: Template,
+    method: str = "auto",
+    per_series: Literal[True],
+    **options: Unpack[_Options],
+) -> PanelFit: ...
+@overload
+def fit(
+    z: Any,
+    u: Any = None,
+    *,
     n_states: int | None = None,
+    per_series: Literal[False] = False,
     template: Template,
     method: str = "auto",
     **options: Unpack[_Options],
@@ -86,9 +99,10 @@ def fit(
     max_iter: int = 100,
     tol: float = 1e-8,
     covariance: str = "hessian",
+    per_series: bool = False,
     threads: int | None = None,
     progress: bool | Callable[[int, float], Any] | None = None,
-) -> Fit | ParameterFit:
+) -> Fit | ParameterFit | PanelFit:
     r"""Fit a linear state-space model: one of a given order, or one of which some entries are unknown.
 
     With an order, a model in innovation form (a `Fit`),
@@ -133,6 +147,9 @@ def fit(
     covariance : {"hessian", "scores", "robust"}
         Of the parameters, with a template or "mle": from the curvature of the likelihood; from the scores of the series; or
         the sandwich of both. The latter two need more series than parameters.
+    per_series : bool, default False
+        With a template: estimate its parameters for each series by itself, all in one loop (a `PanelFit`), instead of one set for
+        all of them.
     threads : int, optional
         As in `filter`, with a template or "mle".
     progress : bool or callable, optional
@@ -141,7 +158,7 @@ def fit(
 
     Returns
     -------
-    Fit or ParameterFit
+    Fit, ParameterFit or PanelFit
         ``.model`` (a `StateSpace`), ``.poles`` with ``.pole_covariance``, ``.loglik``, ``.converged``, ``.summary()``, ``.plot()``; a `Fit`
         has ``.K``, ``.Sigma``, ``.singular_values``, a `ParameterFit` ``.names``, ``.theta``, ``.std_errors``, ``.covariance``, ...
 
@@ -180,6 +197,8 @@ def fit(
         raise KelmanError(f"method: {method!r} is not in this version; there are {', '.join(map(repr, _METHODS))}")
     one_of(method, "method", _METHODS)
     one_of(covariance, "covariance", ("hessian", "scores", "robust"))
+    if as_flag(per_series, "per_series") and template is None:
+        raise KelmanError("per_series: needs a template; an order alone is fitted to all series together")
     if template is None and method != "mle":
         return innovation_fit(z, u, Plan(method, weighting, block_rows, offset, direct, x1, n_states, max_iter, tol))
     theta = None
@@ -193,6 +212,12 @@ def fit(
         one_of(method, "method", _OF_TEMPLATES)
         as_count(max_iter, "max_iter")
     with Progress(progress, max_iter, "maximum likelihood") as bar:
+        if per_series:
+            if covariance != "hessian":
+                raise KelmanError(
+                    f"covariance: one series alone has no scores to compare, got {covariance!r}; use 'hessian'"
+                )
+            return panel_fit(template, z, u, max_iter=max_iter, tol=tol, threads=threads, report=bar.update)
         return maximum_likelihood(
             template,
             z,

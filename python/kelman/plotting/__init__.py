@@ -15,7 +15,11 @@ from kelman.plotting._fits import (
     plot_training as plot_training,
     plot_values as plot_values,
 )
-from kelman.plotting._parameter_fits import plot_parameter_fit as plot_parameter_fit, plot_profile as plot_profile
+from kelman.plotting._parameter_fits import (
+    plot_panel_fit as plot_panel_fit,
+    plot_parameter_fit as plot_parameter_fit,
+    plot_profile as plot_profile,
+)
 from kelman.plotting._poles import plot_poles as plot_poles
 from kelman.plotting._style import style as style
 from kelman.plotting._tracks import (
@@ -35,6 +39,7 @@ __all__ = [
     "plot_fit",
     "plot_forecast",
     "plot_history",
+    "plot_panel_fit",
     "plot_parameter_fit",
     "plot_poles",
     "plot_profile",

@@ -88,6 +88,36 @@ def _climb(ax: Axes, result: Any) -> None:
     ax.legend(loc="best")
 
 
+def plot_panel_fit(result: Any) -> Any:
+    """Draw how the estimates are spread over the series, one panel for each of the first nine parameters.
+
+    Parameters
+    ----------
+    result : PanelFit
+        What ``kelman.fit`` returned with ``per_series=True``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    shown = min(len(result.names), 9)
+    columns = min(shown, 3)
+    rows = -(-shown // columns)
+    with style():
+        fig, axes = own_figure(3.6 * columns, 2.9 * rows, rows, columns)
+        for k, ax in enumerate(axes.ravel()):
+            if k >= shown:
+                ax.set_axis_off()
+                continue
+            inside = ~result.at_bound[:, k] & np.isfinite(result.theta[:, k])
+            ax.hist(result.theta[inside, k], bins=min(40, max(5, int(inside.sum() ** 0.5))), color=BLUE, alpha=0.8)
+            bound = int(result.at_bound[:, k].sum())
+            ax.set_xlabel(result.names[k])
+            ax.set_ylabel("series")
+            ax.set_title(f"{int(inside.sum())} series" + (f", {bound} at the bound" if bound else ""))
+        return fig
+
+
 def plot_profile(result: Any, *, ax: Axes | None = None) -> Axes:
     """Draw a profile likelihood with its interval.
 
