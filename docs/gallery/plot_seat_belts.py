@@ -65,13 +65,6 @@ ax.legend(loc="lower left", ncols=3)
 # -------------------------
 # The standardised errors of one-step predictions should look like noise. Those that first met a diffuse state say nothing: the
 # first thirteen months, and the month in which the law came.
-r = kelman.filter(fit.model, z, store="all")
-e = np.delete(r.innovation[:, 0] / np.sqrt(r.innovation_cov[:, 0, 0]), [*range(13), 169])
-lags = np.arange(1, 25)
-correlation = np.array([np.mean(e[k:] * e[:-k]) for k in lags]) / np.mean(e**2)
-fig, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
-ax.axhspan(-1.96 / np.sqrt(len(e)), 1.96 / np.sqrt(len(e)), color="C0", alpha=0.15, lw=0)
-ax.vlines(lags, 0, correlation, color="C0")
-ax.plot(lags, correlation, "o", ms=4, color="C0")
-ax.axhline(0, color="0.5", lw=0.8)
-ax.set(xlabel="lag in months", ylabel="correlation", title="One-step errors")
+d = kelman.diagnose(fit.model, z)
+print(d.summary())
+d.plot()

@@ -100,6 +100,20 @@ def test_data_that_say_little_give_a_fit_or_an_answer(kind: str) -> None:
 def test_the_table_of_a_fit_leaves_out_poles_that_cannot_move() -> None:
     """The thirteen poles on the unit circle of the airline model are counted, not listed."""
     fit = kelman.fit(np.log(kelman.datasets.airline().z), template=st.sarima((0, 1, 1), (0, 1, 1, 12)), method="mle")
-    assert "27 that no free parameter moves" in fit.summary()
+    assert "27 poles, which no free parameter moves" in fit.summary()
     ar = kelman.fit(np.log(kelman.datasets.airline().z), template=st.sarima((1, 1, 0), (0, 1, 1, 12)), method="mle")
     assert "25 that no free parameter moves" in ar.summary()
+
+
+def test_an_intervention_to_come_does_not_hide_the_errors_before_it() -> None:
+    """All one-step errors count but those that first see a state: 12 at the beginning, one where the law begins."""
+    data = kelman.datasets.uk_drivers()
+    z = np.log(data.z)
+    model = st.level() + st.seasonal(12) + st.regression(data.u[:, 1], names=["law"])
+    fit = kelman.fit(z, template=model, method="mle")
+    d = kelman.diagnose(fit.model, z)
+    assert np.flatnonzero(np.isnan(d.innovations[:, 0])).tolist() == [*range(12), 169]
+    assert d.observability.full
+    r = kelman.filter(fit.model, z, store="all")
+    e = r.innovation[12:, 0] / np.sqrt(r.innovation_cov[12:, 0, 0])
+    np.testing.assert_allclose(np.delete(d.innovations[12:, 0], 157), np.delete(e, 157), rtol=1e-9)

@@ -143,7 +143,7 @@ def flags(model: StateSpace, run: Filtered, found: Auxiliary, threshold: float) 
         z = run.z[inside] - _effects(part, run.z.shape[1], kept, new)
         u = None if run.u is None else np.ascontiguousarray(run.u[inside])
         result = linear.filter(part, z, u, store="all", on_error="nan")
-        rows, run = kept, Filtered(result, z, u, run.lengths[inside], run.diffuse[inside], True)
+        rows, run = kept, Filtered(result, z, u, run.lengths[inside], run.diffuse[inside], run.opens[inside], True)
         found = auxiliary(part, run)
     return tuple(sorted(listed, key=lambda flag: -abs(flag.t)))
 

@@ -31,7 +31,7 @@ class Diagnosis:
     ----------
     innovations : ndarray, shape (..., T, m)
         Standardised innovations: independent standard normal numbers if the model is right. Component i is standardised
-        given the components before it (Cholesky). NaN in gaps, and in the first steps while the state is still diffuse.
+        given the components before it (Cholesky). NaN in gaps, and at steps that see a diffuse direction of the state for the first time.
     mean, serial_correlation, normality, heteroscedasticity : ResidualTest
         z-score of the mean; Ljung-Box; Bowman-Shenton (Jarque-Bera), with ``details["skewness"]`` and ``["kurtosis"]``
         (excess); H(h), the mean square of the last third over that of the first.
@@ -218,7 +218,7 @@ def diagnose(
         mean=tests.of_mean(e, batched),
         serial_correlation=tests.of_serial_correlation(e, batched, chosen, fitted),
         normality=tests.of_normality(e, batched),
-        heteroscedasticity=tests.of_heteroscedasticity(e, batched, run.counts),
+        heteroscedasticity=tests.of_heteroscedasticity(e, batched, run.tells),
         nis=_innovations.nis(e, batched, float(level)),
         nees=None if states is None else _innovations.nees(run, states, float(level)),
         flags=_auxiliary.flags(model, run, found, float(threshold)),

@@ -34,6 +34,8 @@ class Filtered:
     lengths : ndarray, shape (N,)
     diffuse : ndarray of int, shape (N,)
         How many steps at the beginning of each series have a state that is still partly diffuse.
+    opens : ndarray of bool, shape (N, T)
+        Steps that see a diffuse direction for the first time: their innovations say nothing of the model.
     batched : bool
         Whether the user gave several series.
     """
@@ -43,6 +45,7 @@ class Filtered:
     u: Array | None
     lengths: Array
     diffuse: Array
+    opens: Array
     batched: bool
 
     def array(self, name: str) -> Array:
@@ -57,6 +60,15 @@ class Filtered:
         inside: Array = (k >= self.diffuse[:, None]) & (k < self.lengths[:, None])
         return inside
 
+    @property
+    def tells(self) -> Array:
+        """Which steps have innovations that the model gives a variance, shape (N, T).
+
+        A diffuse direction that a step does not see, as that of an intervention still to come, does not matter to it.
+        """
+        within: Array = np.arange(self.z.shape[1]) < self.lengths[:, None]
+        return within & ~self.opens
+
 
 def run(model: StateSpace, z: Any, u: Any) -> Filtered:
     """Filter, keep everything, and find the diffuse steps."""
@@ -65,14 +77,14 @@ def run(model: StateSpace, z: Any, u: Any) -> Filtered:
     values, inputs = posed.problem.z, posed.problem.u
     lengths = np.full(posed.N, posed.T) if posed.lengths is None else posed.lengths
     start = posed.problem.rank
-    diffuse = _diffuse_steps(model, values, inputs, np.broadcast_to(start, (posed.N,)))
-    return Filtered(result, values.astype(np.float64), inputs, lengths, diffuse, posed.batched)
+    diffuse, opens = _diffuse_steps(model, values, inputs, np.broadcast_to(start, (posed.N,)))
+    return Filtered(result, values.astype(np.float64), inputs, lengths, diffuse, opens, posed.batched)
 
 
-def _diffuse_steps(model: StateSpace, z: Array, u: Array | None, rank: Array) -> Array:
-    """How many steps each series begins with some direction of the state still diffuse."""
+def _diffuse_steps(model: StateSpace, z: Array, u: Array | None, rank: Array) -> tuple[Array, Array]:
+    """How many steps each series begins with some direction of the state still diffuse, and which of them see one."""
     N, T, _ = z.shape
-    steps = np.zeros(N, dtype=np.int64)
+    steps, opens = np.zeros(N, dtype=np.int64), np.zeros((N, T), dtype=bool)
     state = None
     for k in range(T):
         open_ones = rank > 0
@@ -82,18 +94,19 @@ def _diffuse_steps(model: StateSpace, z: Array, u: Array | None, rank: Array) ->
         here = None if u is None else np.ascontiguousarray(u[:, k : k + 1])
         step = np.ascontiguousarray(z[:, k : k + 1])
         state = linear.filter(model.window(k, k + 1), step, here, store="last", start=state, on_error="nan").state
-        rank = np.broadcast_to(state._rank, (N,))
-    return steps
+        before, rank = rank, np.broadcast_to(state._rank, (N,))
+        opens[:, k] = rank < before
+    return steps, opens
 
 
 def standardised(run: Filtered) -> Array:
     """Innovations times the inverse Cholesky factor of their covariance, (N, T, m).
 
     Component i is standardised given the components before it, so that all are independent with variance one if the model
-    is right. NaN where nothing was measured, in diffuse steps, and where the model predicts a component exactly.
+    is right. NaN where nothing was measured, where a diffuse direction is first seen, and where the model predicts a component exactly.
     """
     v, F = run.array("innovation"), run.array("innovation_cov")
-    seen = np.isfinite(v) & run.counts[..., None]
+    seen = np.isfinite(v) & run.tells[..., None]
     m = v.shape[-1]
     e = np.where(seen, v, 0.0)
     L = np.array(np.broadcast_to(F, (*v.shape, m)))

@@ -110,10 +110,12 @@ class PoleReport:
         lines: list[str] = []
         stats = pole_stats(poles)
         std_r, std_a = self.pole_std()
+        still = (std_r < _STILL) & (std_a < _STILL) if len(poles) > _FEW else np.zeros(len(poles), dtype=bool)
+        if still.all() and len(poles) > _FEW:
+            return [f"  {len(poles)} poles, which no free parameter moves"]
         lines.append(
             f"  {'pole':>20} {'modulus':>9} {'(std)':>9} {'angle':>9} {'(std)':>9} {'period':>9} {'half-life':>9}"
         )
-        still = (std_r < _STILL) & (std_a < _STILL) if len(poles) > _FEW else np.zeros(len(poles), dtype=bool)
         for i in np.flatnonzero(~still):
             pole = poles[i]
             text = f"{pole.real:.5f}{pole.imag:+.5f}j" if pole.imag else f"{pole.real:.5f}"

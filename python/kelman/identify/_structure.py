@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _RANK = 1e-10
 """A direction is lost if its singular value is below this part of the largest, states and values scaled to one."""
 
+_LONG = 100_000
+"""Rows times states of the observability matrix of a measurement that varies."""
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -54,6 +57,8 @@ def observability(model: StateSpace, T: int) -> Reach:
     """Gramian sum_k Phi_k' H_k' H_k Phi_k over the first steps, Phi_k the transition from the first to step k."""
     A, H, _, _ = _matrices(model, T)
     horizon = _horizon(model, T)
+    if horizon < T and H.shape[1] > 1:  # what a varying H sees late, as the effect of an intervention, counts too
+        horizon = min(T, max(horizon, _LONG // A.shape[-1]))
     rows, carried = [], np.broadcast_to(np.eye(A.shape[-1]), (len(A), *A.shape[-2:]))
     for k in range(horizon):
         if k:
