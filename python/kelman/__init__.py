@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from . import (
         bridge as bridge,
         datasets as datasets,
+        estimators as estimators,
         experiments as experiments,
         identify as identify,
         linear as linear,
@@ -73,6 +74,7 @@ _SUBPACKAGES = frozenset(
     (
         "bridge",
         "datasets",
+        "estimators",
         "experiments",
         "identify",
         "linear",
