@@ -4,6 +4,7 @@
 from kelman.identify._auxiliary import Flag as Flag
 from kelman.identify._concentrate import Concentrated as Concentrated, concentrate as concentrate
 from kelman.identify._diagnose import Diagnosis as Diagnosis, diagnose as diagnose
+from kelman.identify._em import EmResult as EmResult, em as em
 from kelman.identify._innovations import NormalisedSquares as NormalisedSquares
 from kelman.identify._maximise import FitStep as FitStep
 from kelman.identify._panel_fit import PanelFit as PanelFit
@@ -23,6 +24,7 @@ from kelman.identify._verb import fit as fit
 __all__ = [
     "Concentrated",
     "Diagnosis",
+    "EmResult",
     "Failure",
     "Fit",
     "FitStep",
@@ -40,6 +42,7 @@ __all__ = [
     "Tuned",
     "concentrate",
     "diagnose",
+    "em",
     "fit",
     "train",
     "tune",

@@ -56,6 +56,8 @@ class EmResult:
         noise of lower rank.
     floored : tuple of tuple of str
         Variances of each fit that stand at their floor.
+    slopes : tuple of ndarray
+        The derivative by unconstrained parameters (K,) after each iteration, if there is one fit.
     """
 
     theta: Array
@@ -68,6 +70,7 @@ class EmResult:
     held: tuple[str, ...]
     restricted: tuple[str, ...]
     floored: tuple[tuple[str, ...], ...]
+    slopes: tuple[Array, ...]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Options:
     tol: float
     gtol: float
     accelerate: bool
+    plateau: float
 
 
 class _Run:
@@ -93,6 +97,8 @@ class _Run:
         self.active = np.arange(F)
         self.best = self._begin(theta)
         self.history = [self.best.loglik.copy()]
+        self.slopes: list[Array] = []
+        self._note_slope()
         self.count = np.zeros(F, dtype=int)
         self.message = ["" if trouble == "" else f"at the start: {trouble}" for trouble in self.best.trouble]
         self.converged = np.zeros(F, dtype=bool)
@@ -139,7 +145,7 @@ class _Run:
                 self.message[i] = f"interrupted at iteration {iteration}"
             self.active = self.active[:0]
         for i in self.active:
-            self.message[i] = f"max_iter={self.options.max_iter} iterations without convergence"
+            self.message[i] = f"max_iter = {self.options.max_iter} iterations without convergence"
         return self._result()
 
     def _result(self) -> EmResult:
@@ -167,7 +173,12 @@ class _Run:
             self.maximise.held,
             self.maximise.restricted,
             floored,
+            tuple(self.slopes),
         )
+
+    def _note_slope(self) -> None:
+        if len(self.best.loglik) == 1 and np.isfinite(self.best.loglik[0]):
+            self.slopes.append(self.gradient(self.best)[0])
 
     def _cycle(self, iteration: int) -> int:
         """One EM step, or two and an extrapolation."""
@@ -231,11 +242,12 @@ class _Run:
         line = np.full(len(self.best.loglik), np.nan)
         line[which] = self.best.loglik[which]
         self.history.append(line)
+        self._note_slope()
         self.floored[which] = floor
         for i, cause, by in zip(which[fell], np.array(found.trouble, dtype=object)[fell], gain[fell], strict=True):
             why = str(cause) or f"the log-likelihood fell by {-float(by):.3g}"
             self.message[int(i)] = f"iteration {iteration + 1}: {why}; the best parameters so far are kept"
-        small = ~fell & (np.abs(gain) <= self.options.tol * (1 + np.abs(old.loglik)))
+        small = ~fell & (np.abs(gain) <= max(self.options.tol, self.options.plateau) * (1 + np.abs(old.loglik)))
         settled = np.zeros(len(which), dtype=bool)
         if small.any():
             at = np.flatnonzero(small)
@@ -243,7 +255,10 @@ class _Run:
             slope[:, [name in self.maximise.held for name in self.template.names]] = 0.0
             done = slope.max(axis=1, initial=0.0) <= self.options.gtol * self.scale[which[at]]
             stuck = floor[at].any(axis=1)
-            settled[at] = done | stuck
+            flat = np.abs(gain[at]) <= self.options.plateau * (1 + np.abs(old.loglik[at]))
+            settled[at] = done | stuck | flat
+            for i in which[at[flat & ~done & ~stuck]]:
+                self.message[i] = "a plateau"
             for i in which[at[done & ~stuck]]:
                 self.converged[i] = True
                 self.message[i] = "converged"
@@ -261,15 +276,18 @@ def em(
     tol: float = 1e-9,
     gtol: float = 1e-4,
     accelerate: bool = True,
+    plateau: float = 0.0,
     threads: int | None = None,
     progress: bool | Callable[[int, float], Any] | None = None,
 ) -> EmResult:
-    """Fit the unknowns of a template by EM.
+    """Fit the unknowns of a template by EM: one model for all series, or one for each.
+
+    No likelihood falls by more than rounding: every iteration is checked, shortened where it would, and the best kept.
 
     Parameters
     ----------
     template : Template
-        With entries that are affine in its parameters, and no S.
+        With entries that are affine in its parameters, no priors and no S.
     theta : ndarray, shape (K,) or (F, K)
         Where to begin.
     z, u : array_like
@@ -283,6 +301,8 @@ def em(
         parameter exceeds ``gtol`` times the square root of the number of measured values.
     accelerate : bool, default True
         Extrapolate every other iteration (SQUAREM), where that raises the likelihood.
+    plateau : float, default 0
+        Stop, too, where an iteration changes the log-likelihood by less than this part of it, whatever the gradient.
     threads : int, optional
         As in `kelman.filter`.
     progress : bool or callable, optional
@@ -296,9 +316,34 @@ def em(
     ------
     KelmanError
         If EM does not serve the template, or the arguments are wrong.
+
+    Notes
+    -----
+    Starts that follow the parameters (stationary, auto) are part of the likelihood: an iteration then takes the exact
+    gradient in the metric of the complete data. Free entries may be fixed, tied or affine in all of A, B, b, H, D, c, Q,
+    R and the first state. Standard deviations stop at 1e-12 of the root mean square of what they disturb, and the fit is
+    flagged. What `kelman.fit` returns with ``method="em"`` is made of this; here for many fits at once.
+
+    Examples
+    --------
+    Two series with a local level each:
+
+    >>> import numpy as np
+    >>> import kelman
+    >>> nile = kelman.datasets.nile().z
+    >>> level = kelman.Template([[1.0]], [[1.0]], [[kelman.Free(1e4)]], [[kelman.Free(1e4)]], initial="diffuse")
+    >>> found = kelman.identify.em(level, level.start, np.stack([nile, nile[::-1]]), per_series=True)
+    >>> print(found.loglik.round(3), found.converged)
+    [-632.546 -632.546] [ True  True]
     """
     one_model = not as_flag(per_series, "per_series")
-    options = Options(as_count(max_iter, "max_iter"), float(tol), float(gtol), as_flag(accelerate, "accelerate"))
+    options = Options(
+        as_count(max_iter, "max_iter"),
+        _share(tol, "tol"),
+        _share(gtol, "gtol"),
+        as_flag(accelerate, "accelerate"),
+        _share(plateau, "plateau"),
+    )
     dims = template.dims
     if not one_model and dims.N is not None:
         raise KelmanError("per_series: the template has arrays for each series; give that of one model")
@@ -309,3 +354,9 @@ def em(
     run = _Run(template, np.asarray(theta, dtype=np.float64), data, options, threads)
     with Progress(progress, options.max_iter, "EM") as shown:
         return run.run(shown)
+
+
+def _share(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < np.inf:
+        raise KelmanError(f"{name}: expected a number >= 0, got {value!r:.60}")
+    return float(value)

@@ -12,6 +12,7 @@ import numpy as np
 from kelman import _registry
 from kelman._arrays import as_count
 from kelman.errors import KelmanError, NumericalWarning
+from kelman.identify._em import em
 from kelman.identify._information import _FLAT, _RANK, information
 from kelman.identify._maximise import FitStep
 from kelman.identify._objective import Objective
@@ -171,15 +172,21 @@ def panel_fit(
     tol: float = 1e-8,
     threads: int | None = None,
     report: Callable[[int, float], None] | None = None,
+    by_em: bool = False,
 ) -> PanelFit:
-    """Fit the template to each series by itself; see `fit`."""
+    """Fit the template to each series by itself, by EM until that comes to a plateau if `by_em`; see `fit`."""
     objective = Objective(template, z, u, threads=threads)
     if not objective.batched:
         raise KelmanError("per_series: z is one series; give (N, T, m) or a list, or leave per_series out")
     if template.dims.N not in (None, 1):
         raise KelmanError("per_series: the template has a series axis of its own already")
     panel = Panel(objective)
-    start = template.unconstrain(begin(panel))
+    theta = begin(panel)
+    if by_em:
+        theta = em(
+            template, theta, z, u, per_series=True, max_iter=max_iter, plateau=1e-6, threads=threads, progress=report
+        ).theta
+    start = template.unconstrain(theta)
     lowest = floors(panel)
     state, stopped = climb(panel, start, lowest, max_iter=max_iter, tol=tol, report=report)
     known = np.isfinite(state.value) & (panel.counts > 0)

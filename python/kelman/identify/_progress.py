@@ -50,13 +50,16 @@ class Progress:
                 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeElapsedColumn
             except ImportError:
                 return self
+            console = Console(stderr=True)
+            if not (console.is_terminal or console.is_jupyter):
+                return self
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=28),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
+                console=console,
                 transient=True,
             )
             self._task = self._bar.add_task(self._title, total=self._total, note="")

@@ -9,8 +9,9 @@ import numpy as np
 
 from kelman._arrays import as_count, as_flag, as_floats, one_of
 from kelman.errors import KelmanError
+from kelman.identify._em_fit import expectation_maximisation
 from kelman.identify._fit import Plan, innovation_fit
-from kelman.identify._full import innovation_template
+from kelman.identify._full import full_template, innovation_template
 from kelman.identify._mle import maximum_likelihood
 from kelman.identify._panel_fit import PanelFit, panel_fit
 from kelman.identify._progress import Progress
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from kelman.identify._result import Fit
     from kelman.models import Template
 
-_LATER = ("em", "hmc", "gibbs")
-_OF_TEMPLATES = ("auto", "mle")
-_METHODS = ("auto", "subspace", "pem", "mle")
+_LATER = ("hmc", "gibbs")
+_OF_TEMPLATES = ("auto", "mle", "em")
+_METHODS = ("auto", "subspace", "pem", "mle", "em")
 
 
 class _Options(TypedDict, total=False):
@@ -35,7 +36,7 @@ class _Options(TypedDict, total=False):
     offset: bool | str
     direct: bool
     x1: str
-    max_iter: int
+    max_iter: int | None
     tol: float
     covariance: str
     threads: int | None
@@ -96,7 +97,7 @@ def fit(
     offset: bool | str = "auto",
     direct: bool = True,
     x1: str = "auto",
-    max_iter: int = 100,
+    max_iter: int | None = None,
     tol: float = 1e-8,
     covariance: str = "hessian",
     per_series: bool = False,
@@ -109,13 +110,13 @@ def fit(
 
     .. math:: x_{k+1} = A x_k + B u_k + b + K e_k, \qquad z_k = H x_k + D u_k + c + e_k
 
-    or, with ``method="mle"``, the same by its exact likelihood from a stationary start, without inputs and with gaps (a `ParameterFit`). With a `Template`, its
+    or, with ``method="mle"`` (or "em"), the same by its exact likelihood from a stationary start, without inputs and with gaps (a `ParameterFit`). With a `Template`, its
     parameters by maximum likelihood on the exact gradient, or the posterior mode where it has priors (a `ParameterFit`).
 
     Parameters
     ----------
     z : array_like, shape (T,), (T, m) or (N, T, m), or a list of series
-        Measurements. Two dimensions are always (T, m). NaN is a gap for a template and for "mle"; "subspace" and "pem" need every
+        Measurements. Two dimensions are always (T, m). NaN is a gap for a template, "mle" and "em"; "subspace" and "pem" need every
         value: cut a record with gaps and give the pieces as a list.
     u : array_like, the same shape with p in place of m, optional
         Inputs; one series of inputs serves all series of z of its length.
@@ -124,10 +125,11 @@ def fit(
         what noise alone would show (see Notes).
     template : Template, optional
         What is known of the model, and what is free. In place of `n_states`.
-    method : {"auto", "subspace", "pem", "mle"}
+    method : {"auto", "subspace", "pem", "mle", "em"}
         "subspace": one decomposition, no iteration. "pem": the prediction-error method (maximum likelihood of the steady-state predictor)
         from the subspace estimate. "mle": the exact likelihood of A, H, K, Sigma and c from the subspace estimate, or of the
-        template's parameters. "auto" is "pem" with an order, "mle" with a template.
+        template's parameters. "em": the same likelihood by EM, accelerated, which never loses any: of A, H, Q, R and c, or of a template
+        whose entries are affine in its parameters, without priors and without S. "auto" is "pem" with an order, "mle" with a template.
     weighting : {"cca", "n4sid", "moesp"}
         Weighting of the subspace method: canonical variates (efficient), N4SID, or PO-MOESP.
     block_rows : int, optional
@@ -140,18 +142,18 @@ def fit(
         The state at the first measurement of each series: "estimate" fits it freely, which invites a slow mode that explains nothing but the
         start; "zero" leaves it at zero (the mean, with an offset); "auto" holds it towards zero by the spread that the model's own states
         have, and is "zero" for many short series (first states more than 1 in 50 of the values measured).
-    max_iter : int, default 100
-        Largest number of iterations of a stage.
+    max_iter : int, optional
+        Largest number of iterations of a stage: 100, and 1000 of "em".
     tol : float, default 1e-8
         The iteration stops when about this much log-likelihood is left to gain.
     covariance : {"hessian", "scores", "robust"}
-        Of the parameters, with a template or "mle": from the curvature of the likelihood; from the scores of the series; or
+        Of the parameters, with a template, "mle" or "em": from the curvature of the likelihood; from the scores of the series; or
         the sandwich of both. The latter two need more series than parameters.
     per_series : bool, default False
         With a template: estimate its parameters for each series by itself, all in one loop (a `PanelFit`), instead of one set for
         all of them.
     threads : int, optional
-        As in `filter`, with a template or "mle".
+        As in `filter`, with a template, "mle" or "em".
     progress : bool or callable, optional
         Show the likelihood while it climbs: True, False, or a function of (iteration, loglik); None shows it where somebody
         watches, in an interactive session.
@@ -182,7 +184,8 @@ def fit(
 
     W. E. Larimore, Proc. CDC 1990; P. Van Overschee & B. De Moor, Automatica 30 (1994) 75; M. Verhaegen, Automatica 30 (1994) 61; L. Ljung,
     System Identification, 2nd ed. 1999. Maximum likelihood: J. Durbin & S. J. Koopman, Time Series Analysis by State Space Methods, 2nd ed.
-    2012, chapter 7; free variances are estimated by their logarithms, and stay above a floor of about the rounding of the data.
+    2012, chapter 7; EM: R. H. Shumway & D. S. Stoffer, J. Time Ser. Anal. 3 (1982) 253, with constraints E. E. Holmes, arXiv:1302.3919,
+    extrapolated by SQUAREM, R. Varadhan & C. Roland, Scand. J. Stat. 35 (2008) 335. Free variances are estimated by their logarithms, and stay above a floor of about the rounding of the data.
 
     Examples
     --------
@@ -199,32 +202,46 @@ def fit(
     one_of(covariance, "covariance", ("hessian", "scores", "robust"))
     if as_flag(per_series, "per_series") and template is None:
         raise KelmanError("per_series: needs a template; an order alone is fitted to all series together")
-    if template is None and method != "mle":
-        return innovation_fit(z, u, Plan(method, weighting, block_rows, offset, direct, x1, n_states, max_iter, tol))
+    limit = (1000 if method == "em" else 100) if max_iter is None else max_iter
+    if template is None and method not in ("mle", "em"):
+        return innovation_fit(z, u, Plan(method, weighting, block_rows, offset, direct, x1, n_states, limit, tol))
     theta = None
     if template is None:
-        plan = Plan("subspace", weighting, block_rows, offset, direct, x1, n_states, max_iter, tol)
-        template = innovation_template(innovation_fit(_without_gaps(z), u, plan))
+        plan = Plan("subspace", weighting, block_rows, offset, direct, x1, n_states, limit, tol)
+        make = full_template if method == "em" else innovation_template
+        template = make(innovation_fit(_without_gaps(z), u, plan))
         theta = template.start
     elif n_states is not None:
         raise KelmanError("n_states: a template has its number of states; give one of them")
     else:
         one_of(method, "method", _OF_TEMPLATES)
-        as_count(max_iter, "max_iter")
-    with Progress(progress, max_iter, "maximum likelihood") as bar:
+        as_count(limit, "max_iter")
+    if per_series and covariance != "hessian":
+        raise KelmanError(f"covariance: one series alone has no scores to compare, got {covariance!r}; use 'hessian'")
+    if method == "em" and not per_series:
+        return expectation_maximisation(
+            template,
+            z,
+            u,
+            theta=theta,
+            covariance=covariance,
+            max_iter=limit,
+            tol=tol,
+            threads=threads,
+            progress=progress,
+        )
+    with Progress(progress, limit, "maximum likelihood") as bar:
         if per_series:
-            if covariance != "hessian":
-                raise KelmanError(
-                    f"covariance: one series alone has no scores to compare, got {covariance!r}; use 'hessian'"
-                )
-            return panel_fit(template, z, u, max_iter=max_iter, tol=tol, threads=threads, report=bar.update)
+            return panel_fit(
+                template, z, u, max_iter=limit, tol=tol, threads=threads, report=bar.update, by_em=method == "em"
+            )
         return maximum_likelihood(
             template,
             z,
             u,
             theta=theta,
             covariance=covariance,
-            max_iter=max_iter,
+            max_iter=limit,
             tol=tol,
             threads=threads,
             report=bar.update,
