@@ -26,6 +26,7 @@ _PLOTS: dict[str, str] = {
     "Fit": "plot_fit",
     "PanelFit": "plot_panel_fit",
     "ParameterFit": "plot_parameter_fit",
+    "Posterior": "plot_posterior",
     "Profile": "plot_profile",
     "TrainResult": "plot_training",
     "Dynamics": "plot_dynamics",

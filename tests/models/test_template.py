@@ -10,7 +10,7 @@ import pytest
 
 import kelman
 from kelman.errors import KelmanError
-from kelman.models._transforms import Bounded, Cholesky, Contraction, StationaryAR
+from kelman.models._transforms import Bounded, Cholesky, Contraction, StationaryAR, log_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +88,19 @@ def test_a_transform_inverts_and_its_jacobian_is_exact(transform: Any) -> None:
         np.testing.assert_allclose(transform.forward(one), theta[i], rtol=1e-14, atol=1e-15)
         np.testing.assert_allclose(jacobian[i], transform.jacobian(one), rtol=1e-13, atol=1e-14)
         np.testing.assert_allclose(jacobian[i], slopes(transform.forward, one), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [Bounded(-np.inf, np.inf), Bounded(1.0, np.inf), Bounded(-np.inf, -1.0), Bounded(-2.0, 5.0), Cholesky(3), Contraction(2), StationaryAR(3)],
+    ids=repr,
+)  # fmt: skip
+def test_volumes_are_those_of_the_jacobian(transform: Any) -> None:
+    """The logarithm of its determinant and the derivative of that."""
+    eta = np.random.default_rng(5).normal(size=transform.size)
+    value, gradient = log_volume(transform, eta)
+    assert value == pytest.approx(np.linalg.slogdet(transform.jacobian(eta))[1], abs=1e-12)
+    np.testing.assert_allclose(gradient, slopes(lambda x: log_volume(transform, x)[0], eta, 1e-5), atol=1e-6)
 
 
 def test_transforms_make_what_they_promise() -> None:

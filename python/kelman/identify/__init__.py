@@ -11,6 +11,7 @@ from kelman.identify._panel_fit import PanelFit as PanelFit
 from kelman.identify._parameter_fit import ParameterFit as ParameterFit
 from kelman.identify._pem import Iteration as Iteration
 from kelman.identify._pole_report import PoleEllipses as PoleEllipses
+from kelman.identify._posterior import Posterior as Posterior
 from kelman.identify._profile import Profile as Profile
 from kelman.identify._residual_tests import ResidualTest as ResidualTest
 from kelman.identify._result import Fit as Fit
@@ -34,6 +35,7 @@ __all__ = [
     "PanelFit",
     "ParameterFit",
     "PoleEllipses",
+    "Posterior",
     "Profile",
     "Reach",
     "ResidualTest",

@@ -11,7 +11,7 @@ import numpy as np
 from kelman import _registry
 from kelman._arrays import one_of
 from kelman.errors import KelmanError
-from kelman.identify._pole_report import PoleReport
+from kelman.identify._pole_report import PoleReport, probability
 from kelman.lti import markov, poles
 from kelman.lti._derivatives import pole_covariance
 
@@ -196,7 +196,7 @@ class ParameterFit(PoleReport):
         KelmanError
             If level is not in (0, 1), or a profile is asked for a parameter without a transform of its own.
         """
-        level = _level(level)
+        level = probability(level)
         one_of(method, "method", ("wald", "transformed", "profile"))
         if method == "profile":
             return np.array([self.profile(name, level=level).interval for name in self.names])
@@ -242,7 +242,7 @@ class ParameterFit(PoleReport):
         """
         from kelman.identify._profile import profile
 
-        return profile(self, name, values, _level(level))
+        return profile(self, name, values, probability(level))
 
     @property
     def poles(self) -> ComplexArray:
@@ -331,9 +331,3 @@ def _response(model: StateSpace, steps: int) -> Array:
         first = D + model.H @ B
         return np.asarray(markov(model.A, model.A @ B, model.H, steps, first))
     return np.asarray(markov(model.A, B, model.H, steps, D))
-
-
-def _level(level: Any) -> float:
-    if isinstance(level, bool) or not isinstance(level, (int, float, np.number)) or not 0 < level < 1:
-        raise KelmanError(f"level: expected a number between 0 and 1, got {level!r:.60}")
-    return float(level)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,8 +61,7 @@ class PoleReport:
         PoleEllipses
             Centres, half-axes, angles.
         """
-        if not 0 < level < 1:
-            raise KelmanError(f"level: expected a number between 0 and 1, got {level!r}")
+        level = probability(level)
         from scipy.special import chdtri
 
         poles, cov = self._poles_known
@@ -126,3 +125,10 @@ class PoleReport:
         if still.any():
             lines.append(f"  {int(still.sum()):>20} that no free parameter moves")
         return lines
+
+
+def probability(level: Any) -> float:
+    """Return a level in (0, 1), or raise."""
+    if isinstance(level, bool) or not isinstance(level, (int, float, np.number)) or not 0 < level < 1:
+        raise KelmanError(f"level: expected a number between 0 and 1, got {level!r:.60}")
+    return float(level)

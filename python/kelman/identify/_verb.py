@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kelman.identify._parameter_fit import ParameterFit
+    from kelman.identify._posterior import Posterior
     from kelman.identify._result import Fit
     from kelman.models import Template
 
-_LATER = ("hmc", "gibbs")
-_OF_TEMPLATES = ("auto", "mle", "em")
-_METHODS = ("auto", "subspace", "pem", "mle", "em")
+_LATER = ("gibbs",)
+_OF_TEMPLATES = ("auto", "mle", "em", "hmc")
+_METHODS = ("auto", "subspace", "pem", "mle", "em", "hmc")
 
 
 class _Options(TypedDict, total=False):
@@ -39,10 +40,25 @@ class _Options(TypedDict, total=False):
     max_iter: int | None
     tol: float
     covariance: str
+    draws: int
+    tune: int
+    chains: int
+    seed: int | None
     threads: int | None
     progress: bool | Callable[[int, float], Any] | None
 
 
+@overload
+def fit(
+    z: Any,
+    u: Any = None,
+    *,
+    n_states: None = None,
+    template: Template,
+    method: Literal["hmc"],
+    per_series: Literal[False] = False,
+    **options: Unpack[_Options],
+) -> Posterior: ...
 @overload
 def fit(
     z: Any,
@@ -101,9 +117,13 @@ def fit(
     tol: float = 1e-8,
     covariance: str = "hessian",
     per_series: bool = False,
+    draws: int = 1000,
+    tune: int = 500,
+    chains: int = 4,
+    seed: int | None = 0,
     threads: int | None = None,
     progress: bool | Callable[[int, float], Any] | None = None,
-) -> Fit | ParameterFit | PanelFit:
+) -> Fit | ParameterFit | PanelFit | Posterior:
     r"""Fit a linear state-space model: one of a given order, or one of which some entries are unknown.
 
     With an order, a model in innovation form (a `Fit`),
@@ -125,11 +145,12 @@ def fit(
         what noise alone would show (see Notes).
     template : Template, optional
         What is known of the model, and what is free. In place of `n_states`.
-    method : {"auto", "subspace", "pem", "mle", "em"}
+    method : {"auto", "subspace", "pem", "mle", "em", "hmc"}
         "subspace": one decomposition, no iteration. "pem": the prediction-error method (maximum likelihood of the steady-state predictor)
         from the subspace estimate. "mle": the exact likelihood of A, H, K, Sigma and c from the subspace estimate, or of the
         template's parameters. "em": the same likelihood by EM, accelerated, which never loses any: of A, H, Q, R and c, or of a template
-        whose entries are affine in its parameters, without priors and without S. "auto" is "pem" with an order, "mle" with a template.
+        whose entries are affine in its parameters, without priors and without S. "hmc": draws from the posterior of a template by the
+        no-U-turn sampler (a `Posterior`). "auto" is "pem" with an order, "mle" with a template.
     weighting : {"cca", "n4sid", "moesp"}
         Weighting of the subspace method: canonical variates (efficient), N4SID, or PO-MOESP.
     block_rows : int, optional
@@ -152,6 +173,10 @@ def fit(
     per_series : bool, default False
         With a template: estimate its parameters for each series by itself, all in one loop (a `PanelFit`), instead of one set for
         all of them.
+    draws, tune, chains : int
+        With "hmc": draws of each chain, draws before them that tune the sampler, number of chains.
+    seed : int, optional
+        With "hmc": where the randomness comes from.
     threads : int, optional
         As in `filter`, with a template, "mle" or "em".
     progress : bool or callable, optional
@@ -160,7 +185,7 @@ def fit(
 
     Returns
     -------
-    Fit, ParameterFit or PanelFit
+    Fit, ParameterFit, PanelFit or Posterior
         ``.model`` (a `StateSpace`), ``.poles`` with ``.pole_covariance``, ``.loglik``, ``.converged``, ``.summary()``, ``.plot()``; a `Fit`
         has ``.K``, ``.Sigma``, ``.singular_values``, a `ParameterFit` ``.names``, ``.theta``, ``.std_errors``, ``.covariance``, ...
 
@@ -203,10 +228,14 @@ def fit(
     if as_flag(per_series, "per_series") and template is None:
         raise KelmanError("per_series: needs a template; an order alone is fitted to all series together")
     limit = (1000 if method == "em" else 100) if max_iter is None else max_iter
-    if template is None and method not in ("mle", "em"):
+    if template is None and method not in ("mle", "em", "hmc"):
         return innovation_fit(z, u, Plan(method, weighting, block_rows, offset, direct, x1, n_states, limit, tol))
     theta = None
     if template is None:
+        if method == "hmc":
+            raise KelmanError(
+                "method: 'hmc' needs a template; in a whole free model the basis of the state is arbitrary"
+            )
         plan = Plan("subspace", weighting, block_rows, offset, direct, x1, n_states, limit, tol)
         make = full_template if method == "em" else innovation_template
         template = make(innovation_fit(_without_gaps(z), u, plan))
@@ -216,6 +245,10 @@ def fit(
     else:
         one_of(method, "method", _OF_TEMPLATES)
         as_count(limit, "max_iter")
+    if method == "hmc":
+        if per_series:
+            raise KelmanError("per_series: 'hmc' samples one set of parameters; loop over the series")
+        return _sampled(template, z, u, draws, tune, chains, seed, limit, threads, progress)
     if per_series and covariance != "hessian":
         raise KelmanError(f"covariance: one series alone has no scores to compare, got {covariance!r}; use 'hessian'")
     if method == "em" and not per_series:
@@ -245,6 +278,37 @@ def fit(
             tol=tol,
             threads=threads,
             report=bar.update,
+        )
+
+
+def _sampled(
+    template: Template,
+    z: Any,
+    u: Any,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int | None,
+    limit: int,
+    threads: int | None,
+    progress: bool | Callable[[int, float], Any] | None,
+) -> Posterior:
+    from kelman.identify._sampling import sample_posterior
+
+    with Progress(progress, limit, "posterior mode") as bar:
+        report = bar.update
+        return sample_posterior(
+            template,
+            z,
+            u,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            threads=threads,
+            max_iter=limit,
+            progress=progress is True,
+            report=report,
         )
 
 

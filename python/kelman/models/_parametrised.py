@@ -9,7 +9,7 @@ import numpy as np
 
 from .._arrays import FLOAT64, as_floats
 from ..errors import KelmanError
-from ._transforms import Bounded
+from ._transforms import Bounded, log_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +102,26 @@ class Parametrised:
             columns = block.columns
             jacobian[..., columns[:, None], columns] = block.transform.jacobian(eta[..., columns])
         return jacobian
+
+    def log_volume(self, eta: Any) -> tuple[float, Array]:
+        """Return log |det d theta / d eta| and its derivative, which a density of theta has more as one of eta.
+
+        Parameters
+        ----------
+        eta : array_like, shape (K,)
+            Unconstrained parameters.
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray, shape (K,)
+        """
+        eta = self._read(eta, "eta")
+        total, gradient = 0.0, np.zeros(self.size)
+        for block in self._blocks:
+            value, gradient[block.columns] = log_volume(block.transform, eta[block.columns])
+            total += value
+        return total, gradient
 
     def log_prior(self, theta: Any) -> tuple[float, Array]:
         """Return the log-density of the priors and its derivative by natural parameters (zero without priors).

@@ -21,6 +21,7 @@ from kelman.plotting._parameter_fits import (
     plot_profile as plot_profile,
 )
 from kelman.plotting._poles import plot_poles as plot_poles
+from kelman.plotting._posteriors import plot_posterior as plot_posterior
 from kelman.plotting._style import style as style
 from kelman.plotting._tracks import (
     plot_filter as plot_filter,
@@ -42,6 +43,7 @@ __all__ = [
     "plot_panel_fit",
     "plot_parameter_fit",
     "plot_poles",
+    "plot_posterior",
     "plot_profile",
     "plot_simulation",
     "plot_smooth",
