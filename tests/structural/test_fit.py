@@ -66,6 +66,15 @@ def test_fits_do_not_depend_on_the_unit_or_the_offset(name: str, scale: float) -
     np.testing.assert_allclose(values / size, one.theta / size, atol=2e-3)
 
 
+def test_em_and_likelihood_agree() -> None:
+    """Variances alone are learnt by EM too; both ways end at the same likelihood."""
+    z = np.log(kelman.datasets.uk_drivers().z)
+    model = st.level() + st.seasonal(12, deterministic=True)
+    em, mle = (kelman.fit(z, template=model, method=method) for method in ("em", "mle"))
+    np.testing.assert_allclose(em.loglik, mle.loglik, atol=1e-4)
+    np.testing.assert_allclose(em.theta, mle.theta, rtol=0.05)
+
+
 def test_many_series_share_a_model() -> None:
     """Two hundred ragged series of ten values say together what none says alone."""
     model, theta = st.trend("smooth"), [0.2, 1.0]
@@ -117,3 +126,37 @@ def test_an_intervention_to_come_does_not_hide_the_errors_before_it() -> None:
     r = kelman.filter(fit.model, z, store="all")
     e = r.innovation[12:, 0] / np.sqrt(r.innovation_cov[12:, 0, 0])
     np.testing.assert_allclose(np.delete(d.innovations[12:, 0], 157), np.delete(e, 157), rtol=1e-9)
+
+
+def test_starts_and_priors_of_a_sum() -> None:
+    """A start is where the fit begins, a prior moves the mode; both survive pickling, and come after the sum."""
+    import pickle
+
+    import scipy.stats
+
+    z = kelman.datasets.nile().z
+    level = st.level()
+    plain = kelman.fit(z, template=level, method="mle")
+    tight = level.with_prior({"level.variance": scipy.stats.lognorm(0.1, scale=500.0)})
+    mode = kelman.fit(z, template=tight, method="mle")
+    assert 400 < mode.theta[0] < 700 < plain.theta[0]
+    copy = pickle.loads(pickle.dumps(tight.with_start({"irregular.variance": 1e4})))
+    np.testing.assert_array_equal(copy.start, [np.nan, 1e4])
+    np.testing.assert_allclose(copy.log_prior([500.0, 1.0])[0], tight.log_prior([500.0, 1.0])[0])
+    with pytest.raises(kelman.errors.KelmanError, match="no parameter 'level'"):
+        level.with_start({"level": 1.0})
+    with pytest.raises(kelman.errors.KelmanError, match="start"):
+        level.with_start({"level.variance": -1.0})
+    with pytest.raises(kelman.errors.KelmanError, match="prior"):
+        level.with_prior({"level.variance": 3.0})
+    with pytest.raises(kelman.errors.KelmanError, match="add them first"):
+        tight + st.seasonal(4)
+
+
+def test_one_fit_for_each_series() -> None:
+    """per_series fits each series as it would be fitted alone."""
+    model, theta = CASES["cycle"]
+    z = np.array([simulated(model, theta, 150, seed) for seed in range(6)])
+    panel = kelman.fit(z, template=model, per_series=True)
+    alone = [kelman.fit(one, template=model, method="mle").loglik for one in z]
+    np.testing.assert_allclose(panel.loglik, alone, atol=1e-4)

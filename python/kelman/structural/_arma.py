@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -222,44 +223,53 @@ class Sarima(Component):
 
     def entries(self, theta: Array) -> tuple[Array, Array]:
         """Return the coefficients of the product polynomials, s2 g g', and P of Lyapunov's equation."""
-        K, r = len(theta), self.states
+        (L, K), r = theta.shape, self.states
         p, q, P, Q = self.orders
         cuts = np.cumsum([0, p, q, P, Q])
-        phi, dphi = self._product(-theta[cuts[0] : cuts[1]], -theta[cuts[2] : cuts[3]], cuts[0], cuts[2], -1.0, K)
-        g, dg = self._product(theta[cuts[1] : cuts[2]], theta[cuts[3] : cuts[4]], cuts[1], cuts[3], 1.0, K)
-        phi, dphi, count = -phi[1:], -dphi[:, 1:], self._autoregressive
-        noise, dnoise = np.zeros(r), np.zeros((K, r))
-        noise[: len(g)], dnoise[:, : len(g)] = g, dg
-        s2 = float(theta[cuts[4]]) if self.variance is None else self.variance
-        outer = np.outer(noise, noise)
-        half = s2 * dnoise[:, :, None] * noise
-        dQ = half + np.swapaxes(half, 1, 2)
+        near, ma, far, seasonal_ma = (theta[:, i:j] for i, j in pairwise(cuts))
+        phi, dphi = self._product(-near, -far, cuts[0], cuts[2], -1.0, K)
+        g, dg = self._product(ma, seasonal_ma, cuts[1], cuts[3], 1.0, K)
+        phi, dphi, count = -phi[:, 1:], -dphi[:, :, 1:], self._autoregressive
+        noise, dnoise = np.zeros((L, r)), np.zeros((L, K, r))
+        noise[:, : g.shape[1]], dnoise[..., : g.shape[1]] = g, dg
+        s2 = theta[:, cuts[4]] if self.variance is None else np.full(L, self.variance)
+        outer = noise[:, :, None] * noise[:, None, :]
+        cov_e = s2[:, None, None] * outer
+        half = s2[:, None, None, None] * dnoise[..., :, None] * noise[:, None, None, :]
+        dQ = half + np.swapaxes(half, 2, 3)
         if self.variance is None:
-            dQ[cuts[4]] += outer
-        A, dA = np.eye(r, k=1), np.zeros((K, r, r))
-        A[:count, 0], dA[:, :count, 0] = phi, dphi
-        cov, dcov = stationary(A, s2 * outer, dA, dQ)
-        values = [phi, (s2 * outer).ravel(), cov.ravel()]
-        slopes = [dphi.T, dQ.reshape(K, -1).T, dcov.reshape(K, -1).T]
+            dQ[:, cuts[4]] += outer
+        A, dA = np.zeros((L, r, r)), np.zeros((L, K, r, r))
+        A[:] = np.eye(r, k=1)
+        A[:, :count, 0], dA[:, :, :count, 0] = phi, dphi
+        cov, dcov = stationary(A, cov_e, dA, dQ)
+        values = [phi, cov_e.reshape(L, -1), cov.reshape(L, -1)]
+        slopes = [dphi, dQ.reshape(L, K, -1), dcov.reshape(L, K, -1)]
         if self.mean:
             places = 1 + (len(self.delta) > 1)
-            values.append(np.full(places, theta[-1]))
-            slopes.append(np.tile(np.arange(K) == K - 1, (places, 1)).astype(float))
-        return np.concatenate(values), np.concatenate(slopes)
+            values.append(np.repeat(theta[:, -1:], places, axis=1))
+            by_mean = np.zeros((L, K, places))
+            by_mean[:, -1] = 1.0
+            slopes.append(by_mean)
+        return np.concatenate(values, axis=1), np.swapaxes(np.concatenate(slopes, axis=2), 1, 2)
 
     def _product(self, near: Array, far: Array, at: int, seasonal_at: int, sign: float, K: int) -> tuple[Array, Array]:
-        """Multiply 1 + near(L) by 1 + far(L^s): coefficients and their derivatives (K, len)."""
-        one = np.r_[1.0, near]
-        other = np.zeros(1 + self.period * len(far))
-        other[0] = 1.0
-        other[self.period :: self.period] = far
-        product = np.convolve(one, other)
-        by = np.zeros((K, len(product)))
-        for i in range(len(near)):
-            by[at + i, i + 1 : i + 1 + len(other)] = sign * other
-        for i in range(len(far)):
-            shift = self.period * (i + 1)
-            by[seasonal_at + i, shift : shift + len(one)] = sign * one
+        """Multiply 1 + near(L) by 1 + far(L^s): coefficients (L, len) and their derivatives (L, K, len)."""
+        count, s = len(near), self.period
+        p, P = near.shape[1], far.shape[1]
+        one = np.column_stack([np.ones(count), near])
+        other = np.zeros((count, 1 + s * P))
+        other[:, 0] = 1.0
+        other[:, s::s] = far
+        product = np.zeros((count, 1 + p + s * P))
+        by = np.zeros((count, K, product.shape[1]))
+        for i in range(p + 1):
+            product[:, i : i + other.shape[1]] += one[:, i : i + 1] * other
+        for i in range(p):
+            by[:, at + i, i + 1 : i + 1 + other.shape[1]] = sign * other
+        for i in range(P):
+            shift = s * (i + 1)
+            by[:, seasonal_at + i, shift : shift + p + 1] = sign * one
         return product, by
 
     def start(self, record: Record) -> Array:

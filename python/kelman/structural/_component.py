@@ -91,8 +91,8 @@ class Component:
         return ()
 
     def entries(self, theta: Array) -> tuple[Array, Array]:
-        """Return the numbers at the targets, (E,), and their derivatives by theta (K,), (E, K)."""
-        return np.zeros(0), np.zeros((0, len(theta)))
+        """Return the numbers at the targets, (L, E), and their derivatives by theta (L, K), (L, E, K), of L vectors."""
+        return np.zeros((len(theta), 0)), np.zeros((len(theta), 0, theta.shape[1]))
 
     @property
     def pattern(self) -> Array:
@@ -155,8 +155,10 @@ class VarianceComponent(Component):
 
     def entries(self, theta: Array) -> tuple[Array, Array]:
         """Return each variance at its places."""
+        L, K = theta.shape
         which = self._which
-        return theta[which], (which[:, None] == np.arange(len(theta))).astype(np.float64)
+        one = (which[:, None] == np.arange(K)).astype(np.float64)
+        return theta[:, which], np.broadcast_to(one, (L, *one.shape))
 
     @property
     def _which(self) -> Array:

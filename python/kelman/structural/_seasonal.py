@@ -133,7 +133,7 @@ def _trigonometric(period: float, harmonics: int, variance: float | None, name: 
             rows.append([1.0])
             roots.append([-1.0])
         else:
-            blocks.append(rotation(angle))
+            blocks.append(_rotations(np.array([angle])).reshape(2, 2))
             rows.append([1.0, 0.0])
             roots.append([np.exp(1j * angle), np.exp(-1j * angle)])
     n = sum(len(block) for block in blocks)
@@ -152,10 +152,10 @@ def _trigonometric(period: float, harmonics: int, variance: float | None, name: 
     )
 
 
-def rotation(angle: float) -> Array:
-    """Return the matrix that turns a pair of states by an angle."""
+def _rotations(angle: Array) -> Array:
+    """The entries of many rotations, (L, 4)."""
     c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, s], [-s, c]])
+    return np.column_stack([c, s, -s, c])
 
 
 def cycle(
@@ -277,25 +277,27 @@ class Cycle(Component):
 
     def entries(self, theta: Array) -> tuple[Array, Array]:
         """Return rho times the rotation, q / (1 - rho^2), and q."""
-        given = dict(zip(self.parameters, theta, strict=True))
+        L, K = theta.shape
         column = {name: k for k, name in enumerate(self.parameters)}
-        rho = given.get("damping", 1.0)
-        q = given["variance"] if self.variance is None else self.variance
-        turn, turned = rotation(given["frequency"]), rotation(given["frequency"] + np.pi / 2)
-        values = [*(rho * turn).ravel()]
-        slopes = np.zeros((len(self.targets), len(theta)))
-        slopes[:4, column["frequency"]] = rho * turned.ravel()
+        rho = theta[:, column["damping"]] if self.damped else np.ones(L)
+        q = theta[:, column["variance"]] if self.variance is None else np.full(L, self.variance)
+        angle = theta[:, column["frequency"]]
+        turn, turned = (_rotations(each) for each in (angle, angle + np.pi / 2))
+        values = np.empty((L, len(self.targets)))
+        slopes = np.zeros((L, len(self.targets), K))
+        values[:, :4] = rho[:, None] * turn
+        slopes[:, :4, column["frequency"]] = rho[:, None] * turned
         if self.damped:
             rest = 1.0 - rho**2
-            slopes[:4, column["damping"]] = turn.ravel()
-            values += [q / rest, q / rest]
-            slopes[4:6, column["damping"]] = 2 * q * rho / rest**2
+            slopes[:, :4, column["damping"]] = turn
+            values[:, 4:6] = (q / rest)[:, None]
+            slopes[:, 4:6, column["damping"]] = (2 * q * rho / rest**2)[:, None]
             if self.variance is None:
-                slopes[4:6, column["variance"]] = 1.0 / rest
+                slopes[:, 4:6, column["variance"]] = 1.0 / rest[:, None]
         if self.variance is None:
-            values += [q, q]
-            slopes[-2:, column["variance"]] = 1.0
-        return np.array(values), slopes
+            values[:, -2:] = q[:, None]
+            slopes[:, -2:, column["variance"]] = 1.0
+        return values, slopes
 
     def start(self, record: Record) -> Array:
         """Return a share of the data's variance, the strongest frequency within the bounds, and a damping of 0.9."""

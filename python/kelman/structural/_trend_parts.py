@@ -64,19 +64,19 @@ class DampedTrend(VarianceComponent):
 
     def entries(self, theta: Array) -> tuple[Array, Array]:
         """Return the variances, the damping phi and q / (1 - phi^2)."""
-        values, slopes = super().entries(theta[:-1])
-        phi = theta[-1]
+        values, slopes = super().entries(theta[:, :-1])
+        phi = theta[:, -1]
         names = super().parameters
         rest = 1.0 - phi**2
         given = next(slot.value for slot in self.slots if slot.name == "slope_variance")
-        q = float(theta[names.index("slope_variance")]) if given is None else given
-        more = np.zeros((2, len(theta)))
-        more[0, -1] = 1.0
-        more[1, -1] = 2 * q * phi / rest**2
+        q = theta[:, names.index("slope_variance")] if given is None else np.full(len(theta), given)
+        more = np.zeros((len(theta), 2, theta.shape[1]))
+        more[:, 0, -1] = 1.0
+        more[:, 1, -1] = 2 * q * phi / rest**2
         if given is None:
-            more[1, names.index("slope_variance")] = 1.0 / rest
-        wide = np.hstack([slopes, np.zeros((len(values), 1))])
-        return np.r_[values, phi, q / rest], np.vstack([wide, more])
+            more[:, 1, names.index("slope_variance")] = 1.0 / rest
+        wide = np.concatenate([slopes, np.zeros((*values.shape, 1))], axis=2)
+        return np.column_stack([values, phi, q / rest]), np.concatenate([wide, more], axis=1)
 
     @property
     def pattern(self) -> Array:

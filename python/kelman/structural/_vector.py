@@ -13,7 +13,7 @@ from kelman.errors import KelmanError
 from kelman.models._transforms import Bounded, StationaryAR
 from kelman.structural._component import POSITIVE, Component, Signal, Target, called, square_places
 from kelman.structural._lyapunov import stationary
-from kelman.structural._stationary_var import StationaryVAR, companion
+from kelman.structural._stationary_var import StationaryVAR
 from kelman.structural._structural import Structural
 
 if TYPE_CHECKING:
@@ -178,31 +178,33 @@ class Autoregression(Component):
 
     def entries(self, theta: Array) -> tuple[Array, Array]:
         """Return coefficients, P of Lyapunov's equation, error covariance, means."""
-        K, k = len(theta), self.k
+        (L, K), k = theta.shape, self.k
         cut, stop = self.p * k * k, self.p * k * k + k * (k + 1) // 2
         rows, cols = np.tril_indices(k)
-        S, dS = np.zeros((k, k)), np.zeros((K, k, k))
-        S[rows, cols] = S[cols, rows] = theta[cut:stop]
+        S, dS = np.zeros((L, k, k)), np.zeros((L, K, k, k))
+        S[:, rows, cols] = S[:, cols, rows] = theta[:, cut:stop]
         numbers = np.arange(cut, stop)
-        dS[numbers, rows, cols] = dS[numbers, cols, rows] = 1.0
-        values, slopes = self._dynamics(theta[:cut], S, dS, K)
-        unit = np.eye(K)
+        dS[:, numbers, rows, cols] = dS[:, numbers, cols, rows] = 1.0
+        values, slopes = self._dynamics(theta[:, :cut], S, dS, K)
         return (
-            np.concatenate([values, S.ravel(), theta[stop:]]),
-            np.concatenate([slopes, dS.reshape(K, -1).T, unit[stop:]]),
+            np.concatenate([values, S.reshape(L, -1), theta[:, stop:]], axis=1),
+            np.concatenate([slopes, np.swapaxes(dS.reshape(L, K, -1), 1, 2), _unit(L, K, stop, K)], axis=1),
         )
 
     def _dynamics(self, coefficients: Array, S: Array, dS: Array, K: int, at: int = 0) -> tuple[Array, Array]:
         """Values and slopes of A's top rows and of P1; the coefficients are the parameters from `at` on."""
-        k, n, count = self.k, self.n, len(coefficients)
-        A = companion(coefficients.reshape(self.p, k, k))
-        dA, Q, dQ = np.zeros((K, n, n)), np.zeros((n, n)), np.zeros((K, n, n))
+        k, n = self.k, self.n
+        L, count = coefficients.shape
+        A, dA = np.zeros((L, n, n)), np.zeros((L, K, n, n))
+        A[:] = np.eye(n, k=-k)
         lag, row, column = np.unravel_index(np.arange(count), (self.p, k, k))
-        dA[at + np.arange(count), row, lag * k + column] = 1.0
-        Q[:k, :k], dQ[:, :k, :k] = S, dS
+        A[:, row, lag * k + column] = coefficients
+        dA[:, at + np.arange(count), row, lag * k + column] = 1.0
+        Q, dQ = np.zeros((L, n, n)), np.zeros((L, K, n, n))
+        Q[:, :k, :k], dQ[:, :, :k, :k] = S, dS
         cov, dcov = stationary(A, Q, dA, dQ)
-        unit = np.eye(K)[at : at + count]
-        return np.concatenate([coefficients, cov.ravel()]), np.concatenate([unit, dcov.reshape(K, -1).T])
+        slopes = [_unit(L, K, at, at + count), np.swapaxes(dcov.reshape(L, K, -1), 1, 2)]
+        return np.concatenate([coefficients, cov.reshape(L, -1)], axis=1), np.concatenate(slopes, axis=1)
 
     def start(self, record: Record) -> Array:
         """Return a regression on the past."""
@@ -243,13 +245,14 @@ class Factors(Autoregression):
 
     def entries(self, theta: Array) -> tuple[Array, Array]:
         """Return loadings, coefficients, P of Lyapunov's equation, variances and means."""
-        K, first = len(theta), len(self._loadings)
+        (L, K), first = theta.shape, len(self._loadings)
         cut = first + self.p * self.k**2
-        values, slopes = self._dynamics(theta[first:cut], np.eye(self.k), np.zeros((K, self.k, self.k)), K, first)
-        unit = np.eye(K)
+        S = np.zeros((L, self.k, self.k))
+        S[:] = np.eye(self.k)
+        values, slopes = self._dynamics(theta[:, first:cut], S, np.zeros((L, K, self.k, self.k)), K, first)
         return (
-            np.concatenate([theta[:first], values, theta[cut:]]),
-            np.concatenate([unit[:first], slopes, unit[cut:]]),
+            np.concatenate([theta[:, :first], values, theta[:, cut:]], axis=1),
+            np.concatenate([_unit(L, K, 0, first), slopes, _unit(L, K, cut, K)], axis=1),
         )
 
     def start(self, record: Record) -> Array:
@@ -257,3 +260,9 @@ class Factors(Autoregression):
         loadings, phi, variances = record.factors(self.k, self.p)
         chosen = [loadings[i, j] for i, j in self._loadings]
         return np.concatenate([chosen, phi.ravel(), variances, record.mean() if self.mean else []])
+
+
+def _unit(L: int, K: int, first: int, stop: int) -> Array:
+    """Rows `first` to `stop` of the identity, for each of L vectors."""
+    rows = np.eye(K)[first:stop]
+    return np.broadcast_to(rows, (L, *rows.shape))
