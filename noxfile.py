@@ -134,7 +134,7 @@ def tidy(session: nox.Session) -> None:
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation: every reference must resolve, every warning is an error."""
-    _install(session, "[app]")
+    _install(session, "[app,sklearn]")
     session.install("-r", "docs/requirements.txt")
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 

@@ -14,20 +14,25 @@ disturbances of A. C. Harvey and S. J. Koopman, JBES 10 (1992) 377; they exist t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kelman import linear
+from kelman import _registry, linear
+from kelman.config import thread_count
 from kelman.identify._innovations import Filtered
-from kelman.linear._problem import fields_of
+from kelman.linear._problem import fields_of, pose
+from kelman.linear._sample import _rows
 
 if TYPE_CHECKING:
     from kelman._types import Array
     from kelman.models import StateSpace
 
 _NOTHING = 1e-12
+
+_UNSEEN = 1e-9
+"""A shock is not seen if an estimated start explains all but this part of its effect."""
 
 _ROUNDS = 25
 """How often shocks are looked for in what is left."""
@@ -69,7 +74,7 @@ class Auxiliary:
 
 def auxiliary(model: StateSpace, run: Filtered) -> Auxiliary:
     """Go back in time over the innovations, all series at once."""
-    v = run.array("innovation")
+    v, P, F, E = _innovations(model.astype(np.float64), run)
     N, T, m = v.shape
     n = model.dims.n
     fields = fields_of(model, N, T, np.dtype(np.float64))
@@ -77,30 +82,86 @@ def auxiliary(model: StateSpace, run: Filtered) -> Auxiliary:
     assert A is not None
     assert H is not None
     S = np.zeros((1, T, n, m)) if S is None else S
-    P, F = run.array("predicted_cov"), run.array("innovation_cov")
     if (run.lengths < T).any():
         P = np.where(np.isfinite(P), P, 0.0)  # what is behind the end of a series
     seen = known = np.isfinite(v)
-    alike = (seen == seen[:1]).all() and (run.diffuse == run.diffuse[0]).all()
-    if alike and all(len(part) == 1 or part.strides[0] == 0 for part in (A, H, S, P, F)):
-        A, H, S, P, F, known = A[:1], H[:1], S[:1], P[:1], F[:1], seen[:1]
+    if _alike(seen) and all(len(part) == 1 or part.strides[0] == 0 for part in (A, H, S, P, F)):
+        A, H, S, P, F, E, known = A[:1], H[:1], S[:1], P[:1], F[:1], E[:1], seen[:1]
     inverse = _inverse(F, known)
+    E = _whitened(np.where(known[..., None], E, 0.0), inverse)
     v = np.where(seen, v, 0.0)
+    if E.shape[-1]:
+        start = (_turned(E) @ _times(inverse, v)[..., None]).sum(axis=1)
+        v = v - (E @ start[:, None])[..., 0]
     out = Auxiliary(*(np.full((N, T, size), np.nan) for size in (m, m, n, n)))
-    r, info = np.zeros((N, n)), np.zeros((len(known), n, n))
-    for k in range(T - 1, int(run.diffuse.min()) - 1, -1):
+    r, info, R = np.zeros((N, n)), np.zeros((len(known), n, n)), np.zeros((len(known), n, E.shape[-1]))
+    for k in range(T - 1, -1, -1):
         here, G = H[:, k] * known[:, k, :, None], inverse[:, k]
         onward = A[:, k + 1] if k + 1 < T else np.zeros_like(A[:, k])
         K = (onward @ P[:, k] @ _turned(here) + S[:, k] * known[:, k, None, :]) @ G
-        u = _times(G, v[:, k]) - _times(_turned(K), r)
+        u, U = _times(G, v[:, k]) - _times(_turned(K), r), G @ E[:, k] - _turned(K) @ R
         D = G + _turned(K) @ info @ K
         L = onward - K @ here
-        r = _times(_turned(here), u) + _times(_turned(onward), r)
+        r, R = _times(_turned(here), u) + _times(_turned(onward), r), _turned(here) @ U + _turned(onward) @ R
         info = _turned(here) @ G @ here + _turned(L) @ info @ L
-        counts = run.counts[:, k, None]
-        out.outlier[:, k], out.outlier_size[:, k] = _ratio(u, D, counts & seen[:, k])
-        out.shift[:, k], out.shift_size[:, k] = _ratio(r, info, counts)
+        inside = (k < run.lengths)[:, None]
+        out.outlier[:, k], out.outlier_size[:, k] = _ratio(u, D, U, inside & seen[:, k])
+        out.shift[:, k], out.shift_size[:, k] = _ratio(r, info, R, inside)
     return out
+
+
+def _innovations(model: StateSpace, run: Filtered) -> tuple[Array, Array, Array, Array]:
+    """Innovations v (N, T, m), P and F, and what each diffuse direction of the start adds to v, (1 or N, T, m, directions).
+
+    A diffuse start has a proper prior here, which any prior is as good as: the directions are regressed out afterwards, as
+    an estimated start of no prior at all (B. Rosenberg (1973); Durbin and Koopman, 2nd ed. (2012), section 5.7).
+    """
+    posed = pose(model, run.z, run.u)
+    problem, T = posed.problem, posed.T
+    directions = problem.inf.shape[-1]
+    if not directions:
+        v, P, F = (run.array(name) for name in ("innovation", "predicted_cov", "innovation_cov"))
+        return v, P, F, np.zeros((1, T, v.shape[-1], 0))
+    size = max(float(np.trace(one, axis1=-2, axis2=-1).max()) / one.shape[-1] for one in (model.Q, model.R)) or 1.0
+    V = np.where(np.arange(directions) < problem.rank[:, None, None], problem.inf, 0.0)
+    known = replace(
+        problem,
+        cov=np.broadcast_to(_shared(problem.cov) + size * _shared(V) @ _turned(_shared(V)), problem.cov.shape),
+        inf=np.broadcast_to(np.zeros((1, model.dims.n, 0)), (*problem.cov.shape[:2], 0)),
+        rank=np.zeros_like(problem.rank),
+    )
+    kernels, threads = _registry.backend("linear"), thread_count()
+    raw = kernels.filter_raw(known, "all", threads)
+    rows = np.arange(1 if _alike(np.isfinite(problem.z)) and len(_shared(V)) == 1 else posed.N)
+    part = _rows(known, rows)
+    part.z = np.where(np.isnan(problem.z[rows]), np.nan, 0.0)
+    effects = []
+    for j in range(directions):
+        part.mean = np.ascontiguousarray(-V[rows, :, j])
+        effects.append(kernels.filter_raw(part, "all", threads)["innovation"])
+    return raw["innovation"], raw["predicted_cov"], raw["innovation_cov"], np.stack(effects, axis=-1)
+
+
+def _shared(array: Array) -> Array:
+    """One entry where all series have the same."""
+    return array[:1] if len(array) == 1 or (array == array[:1]).all() else array
+
+
+def _alike(seen: Array) -> bool:
+    return bool((seen == seen[:1]).all())
+
+
+def _whitened(E: Array, inverse: Array) -> Array:
+    """Combinations of the columns of E that E' F^-1 E makes orthonormal, zero where the data do not see one."""
+    if not E.shape[-1]:
+        return E
+    information = np.einsum("nkjr,nkji,nkis->nrs", E, inverse, E)
+    size = np.sqrt(np.maximum(np.diagonal(information, axis1=-2, axis2=-1), 0.0))
+    scale = np.where(size > 0, 1 / np.where(size > 0, size, 1.0), 0.0)
+    values, vectors = np.linalg.eigh(scale[..., :, None] * information * scale[..., None, :])
+    root = np.where(values > _NOTHING, 1 / np.sqrt(np.where(values > _NOTHING, values, 1.0)), 0.0)
+    whitened: Array = E @ (scale[..., :, None] * vectors * root[..., None, :])[:, None]
+    return whitened
 
 
 def _inverse(F: Array, seen: Array) -> Array:
@@ -116,11 +177,12 @@ def _inverse(F: Array, seen: Array) -> Array:
     return inverse
 
 
-def _ratio(score: Array, information: Array, counts: Array) -> tuple[Array, Array]:
-    """t = score / sqrt(information) and size = score / information, where there is information."""
-    own = np.broadcast_to(np.diagonal(information, axis1=-2, axis2=-1), score.shape)
-    top = own.max(axis=-1, keepdims=True, initial=0.0)
-    known = counts & (own > 0) & (own > 1e-14 * top)
+def _ratio(score: Array, information: Array, start: Array, counts: Array) -> tuple[Array, Array]:
+    """t = score / sqrt(information) and size = score / information, less what the estimated start takes of it."""
+    whole = np.diagonal(information, axis1=-2, axis2=-1)
+    own = np.broadcast_to(whole - np.square(start).sum(-1), score.shape)
+    top = whole.max(axis=-1, keepdims=True, initial=0.0)
+    known = counts & (own > _UNSEEN * whole) & (own > 1e-14 * top)
     safe = np.where(known, own, 1.0)
     return np.where(known, score / np.sqrt(safe), np.nan), np.where(known, score / safe, np.nan)
 

@@ -176,7 +176,7 @@ def diagnose(
     Outliers and breaks: de Jong and Penzer, JASA 93 (1998) 796; Harvey and Koopman, JBES 10 (1992) 377. A t-statistic asks
     what *one* shock at that place would explain, and a real one also shows at its neighbours: for ``flags`` the largest are
     taken, their effects subtracted, and so on with what is left (25 times at most).
-    Steps before a diffuse start is determined are left out everywhere.
+    Innovations that determine a diffuse start are left out of the tests; shocks are looked for at every step.
 
     Examples
     --------
