@@ -110,6 +110,33 @@ def gradient(problem: Problem, threads: int) -> dict[str, Way]:
     return {"gradient": (lambda: kelman.loglik_and_grad(model, z, threads=threads), answer)}
 
 
+def em(problem: Problem, threads: int) -> dict[str, Way]:
+    """Twenty EM iterations of all series at once, everything free, begun at the models of the problem."""
+    if not hasattr(kelman.identify, "em"):
+        raise Missing("kelman.identify.em is not in this installation")
+    model, free = problem.model.of(0), kelman.Free
+    m1, P1 = problem.model.first
+    given = {"A": problem.model.A, "H": problem.model.H, "Q": problem.model.Q, "R": problem.model.R, "m1": m1, "P1": P1}
+    template = kelman.Template(
+        *(free(getattr(model, name)) for name in "AHQR"), m1=free(model.first[0]), P1=free(model.first[1])
+    )
+    low = {name: np.tril_indices(given[name].shape[-1]) for name in ("Q", "R", "P1")}
+    start = np.concatenate(
+        [
+            value[:, low[name][0], low[name][1]] if name in low else value.reshape(problem.N, -1)
+            for name, value in given.items()
+        ],
+        axis=1,
+    )
+
+    def work() -> Any:
+        return kelman.identify.em(
+            template, start, problem.z, per_series=True, max_iter=20, tol=0, accelerate=False, threads=threads
+        )
+
+    return {"EM": (work, lambda r: {"loglik": r.history[:, :5]})}
+
+
 def stream(problem: Problem, threads: int) -> dict[str, Way]:
     """One call of a Stepper for each step."""
     model, rows = state_space(problem), list(problem.z[0])
@@ -129,5 +156,6 @@ TASKS: Mapping[str, Callable[[Problem, int], dict[str, Way]]] = {
     "smooth": smooth,
     "both": both,
     "gradient": gradient,
+    "em": em,
     "stream": stream,
 }

@@ -144,6 +144,10 @@ TABLE = (
         {"gradient": 20}, per_series=True, by_hand=True,
     ),
     Workload(
+        "K8", "20 EM iterations, a model for each series: all of A, H, Q, R and the first state", "em", "velocity", 100, 200,
+        (50, 100), {"EM": 10}, per_series=True, checked=(4, 200),
+    ),
+    Workload(
         "K10", "online: one call for each step of one series", "stream", "velocity", 1, 20_000, (1, 2000),
         {"Stepper": 5}, checked=(1, 500),
     ),

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from dynamax.linear_gaussian_ssm import LinearGaussianSSM
 from dynamax.linear_gaussian_ssm.inference import lgssm_filter, lgssm_smoother, make_lgssm_params
 
 from benchmarks.problems import MATRICES, Model, Problem
@@ -69,6 +70,35 @@ def both(problem: Problem) -> tuple[Any, Any]:
         return found.filtered_means, found.filtered_covariances, found.smoothed_means, found.smoothed_covariances
 
     return _mapped(problem, one, ("mean", "cov", "smoothed_mean", "smoothed_cov"))
+
+
+def em(problem: Problem) -> tuple[Any, Any]:
+    """Twenty EM iterations of each series by itself."""
+    model = LinearGaussianSSM(problem.model.n, problem.model.m, has_dynamics_bias=False, has_emissions_bias=False)
+
+    def one(*arguments: Any) -> tuple[Any, Any]:
+        A, H, Q, R, m0, P0 = arguments[:-1]
+        begin, properties = model.initialize(
+            initial_mean=A @ m0,
+            initial_covariance=A @ P0 @ A.T + Q,
+            dynamics_weights=A,
+            dynamics_covariance=Q,
+            emission_weights=H,
+            emission_covariance=R,
+        )
+
+        def step(known: tuple[Any, Any], _: Any) -> tuple[Any, Any]:
+            sums, loglik = model.e_step(known[0], arguments[-1])
+            alone = jax.tree_util.tree_map(lambda x: jnp.asarray(x)[None], sums)
+            return model.m_step(known[0], properties, alone, known[1]), loglik
+
+        end, logliks = jax.lax.scan(step, (begin, model.initialize_m_step_state(begin, properties)), None, length=20)
+        return logliks[:5], end[0]
+
+    matrices, z = _of(problem.model), jnp.asarray(problem.z)
+    over = (0 if problem.model.A.ndim == 3 else None,) * len(MATRICES)
+    compiled = jax.jit(jax.vmap(one, in_axes=(*over, 0)))
+    return lambda: jax.block_until_ready(compiled(*matrices, z)), lambda r, few: {"loglik": np.asarray(r[0][:few])}
 
 
 def gradient(problem: Problem) -> tuple[Any, Any]:

@@ -86,6 +86,50 @@ def smooth(problem: Problem) -> tuple[Any, Any]:
     return run, lambda result, few: {name: array[:few] for name, array in result.items()}
 
 
+def em(problem: Problem) -> tuple[Any, Any]:
+    """EM of each series by itself, everything free (Shumway and Stoffer, 1982); the log-likelihoods on the way."""
+
+    def one(model: Model, z: Array, steps: int) -> Array:
+        A, H, Q, R = (getattr(model, name) for name in "AHQR")
+        m1, P1 = model.first
+        found = np.empty(steps)
+        for step in range(steps):
+            # the first state stands for x_0, one step before which nothing moved
+            still = Model(A, H, Q, R, m1, P1)
+            mean, cov, found[step] = forward_from(still, z)
+            mean, cov, lag = backward_lag(still, mean, cov)
+            past = cov[:-1].sum(0) + mean[:-1].T @ mean[:-1]
+            cross = lag.sum(0) + mean[1:].T @ mean[:-1]
+            now = cov[1:].sum(0) + mean[1:].T @ mean[1:]
+            every = cov.sum(0) + mean.T @ mean
+            A = np.linalg.solve(past, cross.T).T
+            Q = (now - A @ cross.T) / (len(z) - 1)
+            H = np.linalg.solve(every, mean.T @ z).T
+            R = (z.T @ z - H @ mean.T @ z) / len(z)
+            Q, R, m1, P1 = (Q + Q.T) / 2, (R + R.T) / 2, mean[0], cov[0]
+        return found
+
+    def run(steps: int = 20) -> Array:
+        return np.array([one(problem.model.of(i), z, steps) for i, z in enumerate(problem.z)])
+
+    return run, lambda result, few: {"loglik": result[:few, :5]}
+
+
+def forward_from(model: Model, z: Array) -> tuple[Array, Array, float]:
+    """As `forward`, but m0 and P0 are those of the state at the first measurement."""
+    undone = np.linalg.solve(model.A, model.m0)  # A x_0 = m_1, A P_0 A' + Q = P_1: what `forward` will make of it
+    before = np.linalg.solve(model.A, np.linalg.solve(model.A, model.P0 - model.Q).T)
+    return forward(Model(model.A, model.H, model.Q, model.R, undone, before), z)
+
+
+def backward_lag(model: Model, mean: Array, cov: Array) -> tuple[Array, Array, Array]:
+    """As `backward`, and the covariances of neighbouring states (T-1,n,n)."""
+    A, Q = model.A, model.Q
+    gains = [np.linalg.solve(A @ P @ A.T + Q, A @ P).T for P in cov[:-1]]
+    mean, cov = backward(model, mean, cov)
+    return mean, cov, np.array([P @ G.T for P, G in zip(cov[1:], gains, strict=True)])
+
+
 def both(problem: Problem) -> tuple[Any, Any]:
     """Filtered and smoothed moments."""
 

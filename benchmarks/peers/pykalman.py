@@ -44,6 +44,25 @@ def loglik(problem: Problem) -> tuple[Any, Any]:
     return _each(problem, "loglikelihood"), lambda results, few: {"loglik": np.array(results[:few])}
 
 
+def em(problem: Problem) -> tuple[Any, Any]:
+    """Twenty EM iterations of each series by itself; the log-likelihoods before the first five."""
+    names = ["transition_matrices", "observation_matrices", "transition_covariance", "observation_covariance"]
+    names += ["initial_state_mean", "initial_state_covariance"]
+
+    def run(steps: int = 20) -> list[Any]:
+        return [_new(problem, i).em(z, n_iter=steps, em_vars=names) for i, z in enumerate(problem.z)]
+
+    def answer(_: Any, few: int) -> dict[str, Any]:
+        found = np.empty((few, 5))
+        for i in range(few):
+            for k in range(5):
+                known = _new(problem, i).em(problem.z[i], n_iter=k, em_vars=names) if k else _new(problem, i)
+                found[i, k] = known.loglikelihood(problem.z[i])
+        return {"loglik": found}
+
+    return run, answer
+
+
 def both(problem: Problem) -> tuple[Any, Any]:
     """Filter, then smoother: two calls, as the second does not give the first's results."""
     filtered, smoothed = _each(problem, "filter"), _each(problem, "smooth")
