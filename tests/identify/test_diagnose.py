@@ -172,6 +172,20 @@ def test_what_is_wrong_with_a_model_is_said() -> None:
     assert "too large" in kelman.diagnose(ROTATION, sim.z / 2).summary()
 
 
+def test_fits_diagnose_themselves() -> None:
+    """`fit.diagnose()` is `diagnose` of its model and data: one series, several, and of a `Fit` the data given."""
+    level = kelman.Template([[1.0]], [[1.0]], [[kelman.Free()]], [[kelman.Free()]], initial="diffuse")
+    fit = kelman.fit(kelman.datasets.nile().z, template=level)
+    d = fit.diagnose(level=0.9)
+    assert d.level == 0.9
+    np.testing.assert_array_equal(d.innovations, kelman.diagnose(fit.model, kelman.datasets.nile().z).innovations)
+    z = kelman.simulate(ROTATION, 200, 3, rng=0).z
+    template = kelman.Template(ROTATION.A, ROTATION.H, kelman.Free(0.1 * np.eye(2)), [[kelman.Free(1.0)]])
+    assert kelman.fit(z, template=template).diagnose().innovations.shape == (3, 200, 1)
+    found = kelman.fit(z, n_states=2)
+    np.testing.assert_array_equal(found.diagnose(z).innovations, kelman.diagnose(found.model, z).innovations)
+
+
 def test_planted_shocks_are_found_without_their_echoes() -> None:
     """An outlier of 8 and a level shift of 15 are flagged with place and size; what is left is what chance gives."""
     m = kelman.StateSpace([[1, 1], [0, 1]], [[1, 0], [0.3, 0]], np.diag([0.3, 0.05]), np.diag([1.0, 2.0]))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _METHODS = ("auto", "subspace", "pem", "em", "mle")
 _TAKE_GAPS = ("em", "mle")
+_MANY = 20
+"""So many values for each parameter are many."""
 
 
 class KalmanSSM(StateSpaceEstimator):
@@ -40,7 +43,8 @@ class KalmanSSM(StateSpaceEstimator):
         Number of states. None lets the data choose (by BIC over subspace estimates; 1 where there are too few values).
     method : {"auto", "subspace", "pem", "em", "mle"}, default "auto"
         As in `kelman.fit`. "auto" takes the prediction-error method, and from its A and H the most likely noise without S
-        where that is as likely, so that states get better by smoothing. Where there are too few values for a method, or gaps
+        where that is as likely, so that states get better by smoothing; EM where values are missing and there are no
+        inputs. Where there are too few values for a method, or gaps
         leave no long piece, principal components that follow each other linearly take its place, with noise by likelihood:
         `method_` says what ran, `message_` why, and `converged_` is False unless the method is "auto".
     offset : bool or "auto", default "auto"
@@ -121,12 +125,16 @@ class KalmanSSM(StateSpaceEstimator):
 
     def _found(self, panel: Panel) -> tuple[StateSpace, str, str, bool, int]:
         """The model, what ran, how it ended, whether it converged, and after how many iterations."""
+        found: Any = None
+        if self._suits_em(panel):
+            with contextlib.suppress(KelmanError):  # it asks for a stationary model
+                found = self._identified(panel, "em")
         try:
-            found = self._identified(panel, self.method)
+            found = found or self._identified(panel, self.method)
         except KelmanError as error:
             model, method, message, converged, count = of_too_little(error, panel, self.n_states or 1, self.max_iter)
             return model, method, message, converged and self.method == "auto", count
-        if self.method != "auto":
+        if self.method != "auto" or found.method == "em":
             return described(found)
         model, method, message, converged, count = described(found)
         plain = _without_cross(model, panel, self.max_iter)
@@ -134,6 +142,15 @@ class KalmanSSM(StateSpaceEstimator):
             return model, method, message, converged, count
         text = f"{message}; noise without S by likelihood: {plain.message}"
         return plain.model, f"{method}+tune", text, converged and plain.converged, count + plain.iterations
+
+    def _suits_em(self, panel: Panel) -> bool:
+        """Whether "auto" tries EM first: there are gaps, many values, and no inputs."""
+        gaps = any(np.isnan(one).any() for one in panel.series)
+        if self.method != "auto" or not gaps or panel.inputs is not None:
+            return False
+        n, m = self.n_states or 1, panel.series[0].shape[1]
+        known = sum(int(np.isfinite(one).sum()) for one in panel.series)
+        return bool(known > _MANY * n * (n + 2 * m))
 
     def _identified(self, panel: Panel, method: str) -> Any:
         options: dict[str, Any] = {"n_states": self.n_states, "method": method, "max_iter": self.max_iter}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kelman._types import Array
+    from kelman.identify._diagnose import Diagnosis
     from kelman.identify._information import Information
     from kelman.identify._maximise import FitStep
     from kelman.identify._objective import Objective
@@ -313,6 +314,26 @@ class ParameterFit(PoleReport):
         from kelman.identify._tables import parameter_table
 
         return parameter_table(self)
+
+    def diagnose(self, **options: Any) -> Diagnosis:
+        """Check whether the model describes the data that it was fitted to; see `kelman.diagnose`.
+
+        Parameters
+        ----------
+        **options
+            Those of `kelman.diagnose`.
+
+        Returns
+        -------
+        Diagnosis
+            With ``summary()`` and ``plot()``.
+        """
+        from kelman.identify._diagnose import diagnose
+
+        z, u = self._objective.z, self._objective.u
+        if not self._objective.batched:
+            z, u = z[0], None if u is None else u[0]
+        return diagnose(self.model, z, u, **options)
 
     def plot(self, **options: Any) -> Any:
         """Draw the fit (needs matplotlib); options go to ``kelman.plotting``."""

@@ -16,6 +16,7 @@ from kelman.lti import markov, poles, spectral_radius
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kelman.identify._diagnose import Diagnosis
     from kelman.identify._pem import Iteration
     from kelman.identify._predictor import Predictor
     from kelman.lti._check import FloatArray
@@ -194,6 +195,25 @@ class Fit(PoleReport):
         head.append(f"  spectral radius of the predictor {radius:.5f}")
         head.extend(self.pole_lines())
         return "\n".join(head)
+
+    def diagnose(self, z: Any, u: Any = None, **options: Any) -> Diagnosis:
+        """Check whether the model describes data, those of the fit or others; see `kelman.diagnose`.
+
+        Parameters
+        ----------
+        z, u : array_like
+            The data; a `Fit` does not keep them.
+        **options
+            Those of `kelman.diagnose`.
+
+        Returns
+        -------
+        Diagnosis
+            With ``summary()`` and ``plot()``.
+        """
+        from kelman.identify._diagnose import diagnose
+
+        return diagnose(self.model, z, u, **options)
 
     def plot(self, **options: Any) -> Any:
         """Draw the fit (needs matplotlib); options go to ``kelman.plotting``."""
