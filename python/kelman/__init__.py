@@ -48,17 +48,26 @@ if TYPE_CHECKING:
         to_elman as to_elman,
         to_state_space as to_state_space,
     )
-    from .identify import diagnose as diagnose, fit as fit, train as train, tune as tune
+    from .identify import (
+        align as align,
+        diagnose as diagnose,
+        fit as fit,
+        identifiability as identifiability,
+        train as train,
+        tune as tune,
+    )
     from .rnn import forward as forward, loss_and_grad as loss_and_grad
 
     __version__: str
 
 _LAZY: dict[str, str] = {
+    "align": "kelman.identify",
     "compare": "kelman.bridge",
     "diagnose": "kelman.identify",
     "excess_risk": "kelman.bridge",
     "fit": "kelman.identify",
     "forward": "kelman.rnn",
+    "identifiability": "kelman.identify",
     "loss_and_grad": "kelman.rnn",
     "network_inputs": "kelman.bridge",
     "read_dynamics": "kelman.bridge",
@@ -122,6 +131,7 @@ __all__ = [
     "Stepper",
     "Template",
     "Tied",
+    "align",
     "compare",
     "config",
     "diagnose",
@@ -131,6 +141,7 @@ __all__ = [
     "fit",
     "forecast",
     "forward",
+    "identifiability",
     "loglik",
     "loglik_and_grad",
     "loss_and_grad",

@@ -2,9 +2,11 @@
 """Learning from data: subspace, prediction-error and maximum-likelihood fits of linear systems, training of networks."""
 
 from kelman.identify._auxiliary import Flag as Flag
+from kelman.identify._bases import align as align, canonical as canonical, change_basis as change_basis
 from kelman.identify._concentrate import Concentrated as Concentrated, concentrate as concentrate
 from kelman.identify._diagnose import Diagnosis as Diagnosis, diagnose as diagnose
 from kelman.identify._em import EmResult as EmResult, em as em
+from kelman.identify._identifiability import Identifiability as Identifiability, identifiability as identifiability
 from kelman.identify._innovations import NormalisedSquares as NormalisedSquares
 from kelman.identify._maximise import FitStep as FitStep
 from kelman.identify._panel_fit import PanelFit as PanelFit
@@ -30,6 +32,7 @@ __all__ = [
     "Fit",
     "FitStep",
     "Flag",
+    "Identifiability",
     "Iteration",
     "NormalisedSquares",
     "PanelFit",
@@ -42,10 +45,14 @@ __all__ = [
     "Step",
     "TrainResult",
     "Tuned",
+    "align",
+    "canonical",
+    "change_basis",
     "concentrate",
     "diagnose",
     "em",
     "fit",
+    "identifiability",
     "train",
     "tune",
 ]

@@ -14,6 +14,7 @@ from kelman.errors import KelmanError
 from kelman.identify._pole_report import PoleReport, probability
 from kelman.lti import markov, poles
 from kelman.lti._derivatives import pole_covariance
+from kelman.models._meaning import START, SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,6 +176,40 @@ class ParameterFit(PoleReport):
             rows.append((np.asarray(up, dtype=np.float64) - np.asarray(down, dtype=np.float64)).ravel() / (2 * step))
         half = np.array(rows).reshape(len(rows), value.size)
         return value, half.T @ half
+
+    def entries(self, name: str) -> tuple[Array, Array]:
+        """Values and standard errors of one array of the model, entry by entry.
+
+        Parameters
+        ----------
+        name : str
+            "A", "H", "Q", ...
+
+        Returns
+        -------
+        value, std : ndarray
+            Both of the array's shape; the errors of entries that are given are zero.
+
+        Raises
+        ------
+        KelmanError
+            If there is no such array, or the data do not determine its entries; the message says why and what to ask for.
+        """
+        array = getattr(self.model, name, None) if name in SYSTEM or name in START else None
+        if array is None:
+            raise KelmanError(f"name: the model has no array {name!r:.30}")
+        flat = self.template.constrain_jacobian(self._eta) @ (self._scale[:, None] * self._information.null)
+        for column in flat.T:
+            moved = [getattr(self.template._model(self.theta + sign * 1e-4 * column), name) for sign in (1, -1)]
+            if np.abs(moved[0] - moved[1]).max() > 1e-7 * np.abs(array).max():
+                raise KelmanError(
+                    f"name: the entries of {name} are not determined by the data one by one: the likelihood is flat in "
+                    f"{flat.shape[1]} directions, in which they move (with x' = T x any T A T^-1, H T^-1, T Q T' predicts the same). Ask for "
+                    "what does not depend on the basis (poles, impulse, delta_method), fix the basis in the template, or see "
+                    "kelman.identifiability(fit)"
+                )
+        value, cov = self.delta_method(lambda model: getattr(model, name))
+        return value, np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(value.shape)
 
     def confidence_intervals(self, level: float = 0.95, *, method: str = "wald") -> Array:
         """Intervals of the natural parameters.
