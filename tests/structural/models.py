@@ -40,6 +40,10 @@ MODELS: dict[str, st.Structural] = {
     "var(1) of three": st.var(1, 3),
     "var and noise": st.var(1, 2) + st.irregular(m=2),
     "factor": st.dynamic_factor(3, p=2, mean=True),
+    "two levels": st.level(m=2),
+    "two apart": st.trend(m=2, covariance="diagonal") + st.seasonal(3, "trigonometric", m=2, covariance="diagonal"),
+    "two of a kind": st.level(m=2) + st.trend("smooth", m=2) + st.seasonal(4, m=2) + st.regression(X[:, 0], m=2),
+    "level and var": st.level(m=2, variance=0.5) + st.var(1, 2) + st.irregular(0.0, m=2),
     "factors": st.dynamic_factor(4, 2, 2),
 }
 

@@ -141,7 +141,33 @@ def test_noise_is_there_unless_a_component_brings_its_own() -> None:
     assert (st.level() + st.irregular(0.0)).model([1.0]).R[0, 0] == 0.0
     assert (st.level() + st.irregular(2.0)).model([1.0]).R[0, 0] == 2.0
     assert st.irregular().model([2.0]).R[0, 0] == 2.0
-    assert (st.var(1, 2) + st.irregular(m=2)).names[-2:] == ("irregular.0.variance", "irregular.1.variance")
+    assert (st.var(1, 2) + st.irregular(m=2)).names[-2:] == ("irregular.cov[1,0]", "irregular.cov[1,1]")
+
+
+def test_values_that_nothing_joins_are_as_if_alone() -> None:
+    """A model of two values with diagonal covariances has the likelihood of two models of one."""
+    z = series(st.var(1, 2), 5)
+    two = st.trend(m=2, covariance="diagonal") + st.seasonal(4, m=2, covariance="diagonal")
+    two += st.irregular(m=2, covariance="diagonal") + st.regression(X[:, 0], m=2)
+    one = st.trend() + st.seasonal(4) + st.irregular() + st.regression(X[:, 0])
+    assert two.names[:3] == ("trend.0.level_variance", "trend.1.level_variance", "trend.0.slope_variance")
+    theta = np.array([[0.3, 0.1, 0.2, 0.5], [0.6, 0.3, 0.1, 1.5]])
+    alone = sum(float(kelman.loglik(one.model(theta[j]), z[:, j])) for j in range(2))
+    np.testing.assert_allclose(kelman.loglik(two.model(theta.T.ravel()), z), alone, rtol=1e-9)
+
+
+def test_correlated_values_are_one_value_seen_twice() -> None:
+    """Levels and noises that move together by a rotation of two independent ones have the likelihood of these."""
+    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
+    z = series(st.var(1, 2), 6)
+    z = z[~np.isnan(z).any(axis=1)]
+    level, noise = turn @ np.diag([0.3, 0.7]) @ turn.T, turn @ np.diag([1.0, 2.0]) @ turn.T
+    lower = np.tril_indices(2)
+    joint = kelman.loglik(st.level(m=2).model(np.r_[level[lower], noise[lower]]), z)
+    apart = [
+        float(kelman.loglik(st.level().model([q, r]), z @ turn[:, j])) for j, (q, r) in enumerate([(0.3, 1), (0.7, 2)])
+    ]
+    np.testing.assert_allclose(joint, sum(apart), rtol=1e-10)
 
 
 def test_twins_get_numbers() -> None:
@@ -208,6 +234,9 @@ REFUSED = [
     (lambda: st.sarima((1, 0)), "order: expected 3"),
     (lambda: st.sarima((1, 0, 0), (1, 0, 0, 1)), "period of at least 2"),
     (lambda: st.var(0, 2), "at least 1"),
+    (lambda: st.trend("damped", m=2), "m: a damped trend"),
+    (lambda: st.level(m=0), "m: expected"),
+    (lambda: st.level(m=2, covariance="block"), "covariance: expected"),
     (lambda: st.dynamic_factor(2, 3), "factors: expected at most"),
     (lambda: st.level().extended([1.0]), "varies in time"),
     (lambda: (st.level() + st.regression(X)).extended([1.0]), "expected 2 columns"),

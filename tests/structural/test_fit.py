@@ -26,6 +26,7 @@ CASES: dict[str, tuple[st.Structural, list[float]]] = {
     "arma": (st.arma(2, 1), [1.2, -0.5, 0.4, 1.0]),
     "airline": (st.sarima((0, 1, 1), (0, 1, 1, 4)), [-0.4, -0.6, 1.0]),
     "var": (st.var(1, 2), [0.6, 0.2, -0.3, 0.5, 2.0, 0.5, 1.0]),
+    "two levels": (st.level(m=2), [0.5, 0.4, 0.5, 1.0, -0.3, 1.0]),
     "factor": (st.dynamic_factor(3), [1.0, 0.5, -0.8, 0.7, 0.5, 0.5, 0.5]),
 }
 
@@ -73,6 +74,15 @@ def test_em_and_likelihood_agree() -> None:
     em, mle = (kelman.fit(z, template=model, method=method) for method in ("em", "mle"))
     np.testing.assert_allclose(em.loglik, mle.loglik, atol=1e-4)
     np.testing.assert_allclose(em.theta, mle.theta, rtol=0.05)
+
+
+def test_em_learns_covariances_between_values() -> None:
+    """A level of two correlated values: EM and the exact gradient agree."""
+    model, theta = CASES["two levels"]
+    z = simulated(model, theta, 300, 3)
+    em, mle = (kelman.fit(z, template=model, method=method) for method in ("em", "mle"))
+    np.testing.assert_allclose(em.loglik, mle.loglik, atol=1e-4)
+    np.testing.assert_array_less(np.abs(mle.theta - theta), 4 * mle.std_errors)
 
 
 def test_many_series_share_a_model() -> None:

@@ -73,7 +73,10 @@ def plot_components(
             for j in range(mean.shape[1]):
                 if carries:
                     ax.plot(at, z[:, j], ".", color=GREY, ms=3.5, label="measured" if not j else None)
-                label = f"{100 * level:g} % band" if not number and not j else None
+                label = None
+                if not number:
+                    band = f"{100 * level:g} % band"
+                    label = band if mean.shape[1] == 1 else f"z[{j}], {band}"
                 track(
                     ax, at, mean[:, j], std[:, j], factor, BLUE if mean.shape[1] == 1 else CYCLE[j % len(CYCLE)], label
                 )
@@ -81,7 +84,9 @@ def plot_components(
                 ax.axhline(0.0, color="#888888", lw=0.8, zorder=1)
             ax.set_title(name)
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        axes[0, 0].legend(handles, labels, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
+        axes[0, 0].legend(
+            handles, labels, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=1 + len(labels), borderaxespad=0.2
+        )
         if time is None:
             axes[-1, 0].set_xlabel("step k")
         return fig

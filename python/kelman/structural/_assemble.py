@@ -13,7 +13,7 @@ from kelman.models import Free
 from kelman.models._maps import AffineMap, Entries
 from kelman.models._template_parse import Block, Parameter, Place
 from kelman.models._transforms import Bounded
-from kelman.structural._component import Component, VarianceComponent
+from kelman.structural._component import Component
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def blocks(parts: tuple[Component, ...]) -> list[Block]:
 
 def entry_map(parts: tuple[Component, ...], order: Array) -> EntryMap:
     joint = BlockMap(parts, order)
-    if all(type(part) is VarianceComponent or not part.parameters for part in parts):
+    if all(part.affine for part in parts):
         entries = joint.entries(np.ones(joint.size))
         return AffineMap(np.zeros(len(entries.values)), entries.rows, entries.cols, entries.slopes)
     return joint

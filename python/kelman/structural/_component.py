@@ -81,6 +81,16 @@ class Component:
         return tuple(name.endswith("variance") for name in self.parameters)
 
     @property
+    def groups(self) -> list[list[int]]:
+        """Numbers of the parameters that a search for proportions of variances moves together."""
+        return [[k] for k, variance in enumerate(self.variances) if variance]
+
+    @property
+    def affine(self) -> bool:
+        """Whether the entries are affine functions of the parameters."""
+        return not self.parameters
+
+    @property
     def transforms(self) -> tuple[Transform, ...]:
         """How each block of parameters is freed of its bounds."""
         return ()
@@ -132,6 +142,11 @@ class VarianceComponent(Component):
     def noisy(self) -> bool:
         """Whether this is the measurement's noise."""
         return self.kind == "irregular"
+
+    @property
+    def affine(self) -> bool:
+        """Variances are the entries themselves."""
+        return True
 
     @property
     def free(self) -> tuple[Slot, ...]:

@@ -26,6 +26,8 @@ class Record:
         Measurements.
     scale : float
         Variance of first differences, or of the values where there are no differences; never zero.
+    scales : ndarray, shape (m,)
+        The same of each measured value.
     """
 
     def __init__(self, z: Array) -> None:
@@ -33,7 +35,10 @@ class Record:
         steps = np.diff(self.z, axis=1)
         centred = self.z - self.mean()
         self._taken: list[float] = []
-        self.scale = _variance(steps) or _variance(centred) or 1e-12 * max(1.0, float(np.nanmax(np.abs(self.z)))) ** 2
+        floor = 1e-12 * max(1.0, float(np.nanmax(np.abs(self.z)))) ** 2
+        self.scale = _variance(steps) or _variance(centred) or floor
+        columns = range(self.z.shape[2])
+        self.scales = np.array([_variance(steps[..., j]) or _variance(centred[..., j]) or floor for j in columns])
 
     def mean(self) -> Array:
         """Return the mean of each measured value, 0 where none was seen."""

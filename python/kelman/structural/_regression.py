@@ -12,6 +12,7 @@ from kelman.errors import KelmanError
 from kelman.structural._component import called, given_variance
 from kelman.structural._regression_parts import make_regression
 from kelman.structural._structural import Structural
+from kelman.structural._trend import Covariance, wide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,8 @@ def regression(
     *,
     names: Sequence[str] | None = None,
     variance: float | None = None,
+    m: int = 1,
+    covariance: Covariance = "full",
     name: str | None = None,
 ) -> Structural:
     r"""Return the effect of known variables, X_k beta_k: H varies in time and the coefficients are states.
@@ -39,6 +42,10 @@ def regression(
         Names of the variables, "x1", "x2", ... by default.
     variance : float, optional
         Fix the variance of every random walk; None is free.
+    m : int, default 1
+        Number of measured values: with more than one, each has coefficients of its own, with correlated noises.
+    covariance : {"full", "diagonal"}, default "full"
+        Whether the noises of several values are correlated.
     name : str, optional
         Name of the component, "regression" by default.
 
@@ -84,4 +91,4 @@ def regression(
         if value:
             raise KelmanError("variance: fixed coefficients have none; use coefficients='random walk'")
         value = 0.0
-    return Structural((make_regression(table, labels, value, called(name, "regression")),))
+    return Structural((wide(make_regression(table, labels, value, called(name, "regression")), m, covariance),))

@@ -10,6 +10,7 @@ import numpy as np
 
 from kelman.errors import KelmanError
 from kelman.structural._component import Component, Signal, Slot, VarianceComponent
+from kelman.structural._wide import WideComponent, widen
 
 if TYPE_CHECKING:
     from kelman._types import Array
@@ -39,6 +40,9 @@ def make_regression(X: Array, labels: tuple[str, ...], variance: float | None, n
 
 def lengthened(component: Component, future: Array) -> Component:
     """Return a regression with rows of X to come behind those it has."""
+    if isinstance(component, WideComponent):
+        covariance = "diagonal" if component.diagonal else "full"
+        return widen(lengthened(component.narrow, future), component.width, covariance)
     present = component.base["H"][:, 0, :]
     if future.ndim != 2 or future.shape[1] != present.shape[1]:
         raise KelmanError(f"future: expected {present.shape[1]} columns for {component.name}, got shape {future.shape}")

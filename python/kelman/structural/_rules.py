@@ -11,6 +11,7 @@ import numpy as np
 from kelman.errors import KelmanError
 from kelman.structural._component import Component, VarianceComponent
 from kelman.structural._trend_parts import DampedTrend, make_irregular, make_trend
+from kelman.structural._wide import WideComponent, widen
 
 _SAME_ROOT = 1e-9
 
@@ -19,10 +20,11 @@ def merged(parts: tuple[Component, ...]) -> tuple[Component, ...]:
     """Make one trend of a level and a trend, and give components of one name numbers."""
     levels = [part for part in parts if part.kind == "level"]
     trends = [part for part in parts if part.kind == "trend"]
-    if len(levels) == 1 and len(trends) == 1:
+    if len(levels) == 1 and len(trends) == 1 and levels[0].m == trends[0].m:
         slots = {slot.name: slot.value for part in (trends[0], levels[0]) for slot in _slots(part)}
         kind = "damped" if isinstance(trends[0], DampedTrend) else "local linear"
         joint = make_trend(kind, trends[0].name, slots["variance"], slots["slope_variance"])
+        joint = widen(joint, levels[0].m, "diagonal" if getattr(levels[0], "diagonal", False) else "full")
         parts = tuple(joint if part is trends[0] else part for part in parts if part is not levels[0])
     names: dict[str, int] = {}
     result = []
@@ -37,7 +39,8 @@ def merged(parts: tuple[Component, ...]) -> tuple[Component, ...]:
 
 
 def _slots(part: Component) -> tuple[Any, ...]:
-    return part.slots if isinstance(part, VarianceComponent) else ()
+    one = part.narrow if isinstance(part, WideComponent) else part
+    return one.slots if isinstance(one, VarianceComponent) else ()
 
 
 def completed(parts: tuple[Component, ...]) -> tuple[Component, ...]:

@@ -22,6 +22,7 @@ from kelman.structural._component import (
     given_variance,
 )
 from kelman.structural._structural import Structural
+from kelman.structural._trend import Covariance, wide
 
 if TYPE_CHECKING:
     from kelman._types import Array
@@ -36,6 +37,8 @@ def seasonal(
     *,
     deterministic: bool = False,
     variance: float | None = None,
+    m: int = 1,
+    covariance: Covariance = "full",
     name: str | None = None,
 ) -> Structural:
     r"""Return a pattern that repeats, and may change slowly.
@@ -55,6 +58,10 @@ def seasonal(
         True for a pattern that never changes: the same as ``variance=0``.
     variance : float, optional
         Variance of the noise; None is free.
+    m : int, default 1
+        Number of measured values: with more than one, each has a pattern of its own, with correlated noises.
+    covariance : {"full", "diagonal"}, default "full"
+        Whether the noises of several values are correlated.
     name : str, optional
         Name of the component, ``"seasonal(12)"`` for a period of 12 by default.
 
@@ -91,12 +98,12 @@ def seasonal(
     if kind == "dummy":
         if harmonics is not None:
             raise KelmanError("harmonics: only kind='trigonometric' has them")
-        return Structural((_dummy(length, fixed, own),))
+        return Structural((wide(_dummy(length, fixed, own), m, covariance),))
     most = int(np.floor(length / 2 + 1e-9))
     count = most if harmonics is None else as_count(harmonics, "harmonics")
     if length <= 1 or count > most or count < 1:
         raise KelmanError(f"harmonics: a period of {length:g} has at most {max(most, 0)}, got {count}")
-    return Structural((_trigonometric(length, count, fixed, own),))
+    return Structural((wide(_trigonometric(length, count, fixed, own), m, covariance),))
 
 
 def _number(value: Any, name: str) -> float:

@@ -32,10 +32,14 @@ def start_values(model: Structural, z: Any) -> Array:
     if count < 1:
         return theta
     theta, best = _scaled(model, theta, scales, data, count)
-    for k in np.flatnonzero(scales) if scales.sum() > 1 else ():
+    ends = np.cumsum([0, *(len(part.parameters) for part in model.components)])
+    groups = [
+        [end + k for k in group] for part, end in zip(model.components, ends, strict=False) for group in part.groups
+    ]
+    for group in groups if len(groups) > 1 else ():
         for factor in _FACTORS:
             tried = theta.copy()
-            tried[k] *= factor
+            tried[group] *= factor
             tried, value = _scaled(model, tried, scales, data, count)
             if value > best:
                 theta, best = tried, value

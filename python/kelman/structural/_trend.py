@@ -9,21 +9,31 @@ import numpy as np
 
 from kelman._arrays import as_count, one_of
 from kelman.errors import KelmanError
-from kelman.structural._component import Signal, Slot, VarianceComponent, called, given_variance
+from kelman.structural._component import Component, Signal, Slot, VarianceComponent, called, given_variance
 from kelman.structural._structural import Structural
 from kelman.structural._trend_parts import make_irregular, make_trend
+from kelman.structural._wide import widen
 
 TrendKind = Literal["local linear", "smooth", "damped", "deterministic"]
 _KINDS = ("local linear", "smooth", "damped", "deterministic")
 
 
-def level(*, variance: float | None = None, name: str | None = None) -> Structural:
+Covariance = Literal["full", "diagonal"]
+
+
+def level(
+    *, variance: float | None = None, m: int = 1, covariance: Covariance = "full", name: str | None = None
+) -> Structural:
     r"""Return a level that moves as a random walk: mu_k = mu_{k-1} + w, starting exactly diffuse.
 
     Parameters
     ----------
     variance : float, optional
         Variance of w. None is free; 0 is a constant.
+    m : int, default 1
+        Number of measured values: with more than one, each has a level of its own, with correlated noises.
+    covariance : {"full", "diagonal"}, default "full"
+        Whether the noises of several values are correlated.
     name : str, optional
         Name of the component, "level" by default.
 
@@ -57,7 +67,12 @@ def level(*, variance: float | None = None, name: str | None = None) -> Structur
         roots=np.ones(1, dtype=complex),
         signals=(Signal(called(name, "level"), one),),
     )
-    return Structural((part,))
+    return Structural((wide(part, m, covariance),))
+
+
+def wide(part: Component, m: int, covariance: str) -> Component:
+    """Return a component for m values, after a look at the arguments."""
+    return widen(part, as_count(m, "m"), one_of(covariance, "covariance", ("full", "diagonal")))
 
 
 def trend(
@@ -65,6 +80,8 @@ def trend(
     *,
     level_variance: float | None = None,
     slope_variance: float | None = None,
+    m: int = 1,
+    covariance: Covariance = "full",
     name: str | None = None,
 ) -> Structural:
     r"""Return a level with a slope.
@@ -81,6 +98,10 @@ def trend(
         between 0 and 1 is a parameter and the slope starts stationary; "deterministic": a straight line.
     level_variance, slope_variance : float, optional
         Fix a variance; None is free where the kind has it.
+    m : int, default 1
+        Number of measured values: with more than one, each has a trend of its own, with correlated noises.
+    covariance : {"full", "diagonal"}, default "full"
+        Whether the noises of several values are correlated. A damped trend is for one value only.
     name : str, optional
         Name of the component, "trend" by default.
 
@@ -115,11 +136,16 @@ def trend(
         if values[each]:
             raise KelmanError(f"{each}: a {kind} trend has none; use kind='local linear'")
         values[each] = 0.0
-    return Structural((make_trend(kind, own, values["level_variance"], values["slope_variance"]),))
+    part = make_trend(kind, own, values["level_variance"], values["slope_variance"])
+    if kind == "damped" and m != 1:
+        raise KelmanError("m: a damped trend is for one measured value")
+    return Structural((wide(part, m, covariance),))
 
 
-def irregular(variance: float | None = None, *, m: int = 1, name: str | None = None) -> Structural:
-    """Return the measurement's noise: white, one variance for each measured value.
+def irregular(
+    variance: float | None = None, *, m: int = 1, covariance: Covariance = "full", name: str | None = None
+) -> Structural:
+    """Return the measurement's noise: white, with a covariance between the measured values.
 
     Every model has one unless `arma`, `sarima`, `var` or `dynamic_factor` is part of it: those bring noise of their own. It need
     only be written to fix its variance (``irregular(0)`` leaves it out), or to add one to those.
@@ -130,6 +156,8 @@ def irregular(variance: float | None = None, *, m: int = 1, name: str | None = N
         The variance; None is free.
     m : int, default 1
         Number of measured values.
+    covariance : {"full", "diagonal"}, default "full"
+        Whether the noises of several values are correlated.
     name : str, optional
         Name of the component, "irregular" by default.
 
@@ -149,4 +177,4 @@ def irregular(variance: float | None = None, *, m: int = 1, name: str | None = N
     >>> (structural.level() + structural.irregular(0.0)).names
     ('level.variance',)
     """
-    return Structural((make_irregular(variance, as_count(m, "m"), called(name, "irregular")),))
+    return Structural((wide(make_irregular(variance, 1, called(name, "irregular")), m, covariance),))

@@ -11,6 +11,7 @@ import numpy as np
 from kelman.errors import KelmanError
 from kelman.models._transforms import Bounded
 from kelman.structural._component import Component, Signal, Slot, Target, VarianceComponent, given_variance
+from kelman.structural._wide import widen
 
 if TYPE_CHECKING:
     from kelman._types import Array
@@ -46,6 +47,11 @@ def make_trend(kind: str, name: str, level_variance: float | None, slope_varianc
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DampedTrend(VarianceComponent):
     """A trend whose slope returns to zero."""
+
+    @property
+    def affine(self) -> bool:
+        """The stationary variance of the slope is a quotient."""
+        return False
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -88,12 +94,12 @@ class DampedTrend(VarianceComponent):
         return np.append(super().start(record), 0.9)
 
 
-def make_irregular(variance: float | None, m: int, name: str = "irregular") -> Component:
+def make_irregular(variance: float | None, m: int, name: str = "irregular", covariance: str = "full") -> Component:
     """Return the component of white measurement noise."""
-    value = given_variance(variance, "variance")
-    return VarianceComponent(
+    one = VarianceComponent(
         kind="irregular",
         name=name,
-        base={"R": np.zeros((m, m))},
-        slots=tuple(Slot("variance" if m == 1 else f"{i}.variance", value, (("R", (i, i)),), 0.5) for i in range(m)),
+        base={"R": np.zeros((1, 1))},
+        slots=(Slot("variance", given_variance(variance, "variance"), (("R", (0, 0)),), 0.5),),
     )
+    return widen(one, m, covariance)
