@@ -18,7 +18,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "requirements.txt", "gallery/*.rst", "gallery/*.py"]
+exclude_patterns = ["_build", "requirements.txt", "gallery"]
 html_theme = "furo"
 html_title = f"kelman {version}"
 
@@ -35,7 +35,7 @@ copybutton_prompt_is_regexp = True
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
-    "gallery_dirs": "gallery/generated",
+    "gallery_dirs": "generated/gallery",
     "filename_pattern": "/plot_",
     "abort_on_example_error": True,
     "capture_repr": (),

@@ -104,7 +104,7 @@ class Parametrised:
         return jacobian
 
     def log_volume(self, eta: Any) -> tuple[float, Array]:
-        """Return log |det d theta / d eta| and its derivative, which a density of theta has more as one of eta.
+        """Return ``log |det d theta / d eta|`` and its derivative, which a density of theta has more as one of eta.
 
         Parameters
         ----------
