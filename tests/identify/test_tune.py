@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,25 @@ def test_structure_is_kept() -> None:
     np.testing.assert_allclose(tuned.Q, joint.Q, rtol=0.15)
     np.testing.assert_allclose(tuned.model.S, joint.S, rtol=0.15)
     assert tuned.loglik >= float(kelman.loglik(joint, z)) - 1e-9
+
+
+def test_progress_and_interruption() -> None:
+    """A function is told iterations and likelihoods; when it is interrupted, the best so far comes back, not converged."""
+    seen: list[tuple[int, float]] = []
+    z = track(200)
+    whole = kelman.tune(TRACK.replace(Q=np.eye(2)), z, Q="diagonal", progress=lambda i, ll: seen.append((i, ll)))
+    assert [i for i, _ in seen] == list(range(1, len(seen) + 1))
+    assert seen[-1][1] == pytest.approx(whole.loglik, abs=1e-6)
+    assert all(later >= earlier for (_, earlier), (_, later) in itertools.pairwise(seen))
+
+    def stop(i: int, _: float) -> None:
+        if i == 3:
+            raise KeyboardInterrupt
+
+    cut = kelman.tune(TRACK.replace(Q=np.eye(2)), z, Q="diagonal", progress=stop)
+    assert not cut.converged
+    assert "interrupted" in cut.message
+    assert cut.loglik_before < cut.loglik < whole.loglik + 1e-9
 
 
 def test_noise_that_is_not_there() -> None:

@@ -187,7 +187,9 @@ def _without_cross(model: StateSpace, panel: Panel, max_iter: int) -> Tuned | No
         S=None, Q=model.Q + 0.01 * np.eye(n) * max(float(np.trace(model.Q)) / n, 1e-300), R=model.R / 2
     )
     try:
-        plain = tune(guess, panel.z, panel.u, Q="full", R="full" if m <= 4 else "diagonal", max_iter=max_iter)
+        plain = tune(
+            guess, panel.z, panel.u, Q="full", R="full" if m <= 4 else "diagonal", max_iter=max_iter, progress=False
+        )
         own = float(np.sum(loglik(model, panel.z, panel.u, on_error="nan")))
     except KelmanError:
         return None

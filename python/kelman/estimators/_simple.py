@@ -66,7 +66,7 @@ def simple_model(panel: Panel, n: int, max_iter: int) -> Tuned | StateSpace:
     """The same with noise tuned by likelihood, where that can be had; R keeps at least `_LEAST_KEPT` of its first guess."""
     start = principal_components(panel, n)
     try:
-        tuned = tune(start, panel.z, panel.u, Q="full", R="diagonal", max_iter=max_iter)
+        tuned = tune(start, panel.z, panel.u, Q="full", R="diagonal", max_iter=max_iter, progress=False)
     except KelmanError:
         return start
     return replace(tuned, model=tuned.model.replace(R=tuned.R + _LEAST_KEPT * start.R))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from kelman._arrays import as_count, one_of
 from kelman.errors import KelmanError
 from kelman.identify import _innovations, _tune_correlation
 from kelman.identify._noise_block import NoiseBlock, block
+from kelman.identify._progress import Progress
 from kelman.linear._problem import require_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kelman._types import Array, ArrayLike
     from kelman.models import StateSpace
 
@@ -118,6 +122,7 @@ def tune(
     R: str = "full",
     lags: int | None = None,
     max_iter: int = 200,
+    progress: bool | Callable[[int, float], Any] | None = None,
 ) -> Tuned:
     r"""Find the noise covariances Q and R of a model whose other matrices are known.
 
@@ -140,6 +145,8 @@ def tune(
         Lags of the autocovariances of "correlation"; 10 or 3 n, whichever is more, when left out.
     max_iter : int, default 200
         Largest number of iterations of "likelihood".
+    progress : bool or callable, optional
+        Show the likelihood while it climbs, as in `fit`.
 
     Returns
     -------
@@ -188,7 +195,7 @@ def tune(
         raise KelmanError("model: has S, which method='correlation' does not know; use method='likelihood'")
     before = _total(model, z, u)
     if method == "likelihood":
-        tuned, converged, message, iterations = _by_likelihood(model, z, u, blocks, max_iter, before)
+        tuned, converged, message, iterations = _by_likelihood(model, z, u, blocks, max_iter, before, progress)
     else:
         run = _innovations.run(model, z, u)
         found = _tune_correlation.correlate(model, run, blocks, chosen)
@@ -246,30 +253,40 @@ class _Objective:
 
 
 def _by_likelihood(
-    model: StateSpace, z: Any, u: Any, blocks: tuple[NoiseBlock, NoiseBlock], max_iter: int, before: float
+    model: StateSpace,
+    z: Any,
+    u: Any,
+    blocks: tuple[NoiseBlock, NoiseBlock],
+    max_iter: int,
+    before: float,
+    progress: bool | Callable[[int, float], Any] | None,
 ) -> tuple[StateSpace, bool, str, int]:
     from scipy.optimize import minimize
 
     objective = _Objective(model, z, u, blocks, _innovations_count(model, z))
     converged, message, iterations = False, "no start has a finite likelihood", 0
+    bounds: Any = [*blocks[0].bounds, *blocks[1].bounds]
+    options: Any = {"maxiter": max_iter, "ftol": 1e-13, "gtol": 1e-8}
     try:
-        starts = sorted(((objective(theta)[0], i, theta) for i, theta in enumerate(_starts(model, z, u, blocks))))
-        bounds: Any = [*blocks[0].bounds, *blocks[1].bounds]
-        for value, _, theta in starts[:2]:
-            if value >= _BAD:
-                continue
-            done = minimize(
-                objective,
-                theta,
-                jac=True,
-                method="L-BFGS-B",
-                bounds=bounds,
-                options={"maxiter": max_iter, "ftol": 1e-13, "gtol": 1e-8},
-            )
-            iterations += int(done.nit)
-            if done.fun <= objective.best + 1e-12:
-                converged = bool(done.success) or _flat(done)
-                message = f"converged after {iterations} iterations" if converged else f"stopped: {done.message}"
+        with Progress(progress, 2 * max_iter, "tuning noise") as bar:
+            steps = count(1)
+            starts = sorted((objective(theta)[0], i, theta) for i, theta in enumerate(_starts(model, z, u, blocks)))
+            for value, _, theta in starts[:2]:
+                if value >= _BAD:
+                    continue
+                done = minimize(
+                    objective,
+                    theta,
+                    jac=True,
+                    method="L-BFGS-B",
+                    bounds=bounds,
+                    options=options,
+                    callback=lambda _: bar.update(next(steps), -objective.best * objective.nobs),
+                )
+                iterations += int(done.nit)
+                if done.fun <= objective.best + 1e-12:
+                    converged = bool(done.success) or _flat(done)
+                    message = f"converged after {iterations} iterations" if converged else f"stopped: {done.message}"
     except KeyboardInterrupt:
         message = "interrupted; the best so far is kept"
     if not objective.best_at.size:
