@@ -81,6 +81,20 @@ def test_several_series_at_once() -> None:
     assert many.z.shape[0] == 3
 
 
+def test_series_with_parameters_of_their_own() -> None:
+    """A fit for each series is taken apart series by series."""
+    model = st.level()
+    z = [series(model, seed)[: 20 + seed] for seed in range(3)]
+    theta = np.array([[0.1, 1.0], [0.5, 0.5], [2.0, 0.1]])
+    many = st.components(SimpleNamespace(template=model, theta=theta), z)
+    for i, one in enumerate(z):
+        alone = st.components(model, one, theta=theta[i])
+        np.testing.assert_array_equal(many["level"].mean[i, : len(one)], alone["level"].mean)
+        assert many.loglik[i] == alone.loglik
+    with pytest.raises(KelmanError, match="is for 2 series"):
+        st.components(model, z, theta=theta[:2])
+
+
 def test_a_fit_brings_its_parameters() -> None:
     """Anything with a structural template and parameters serves; the words of the result name every component."""
     model = st.trend() + st.seasonal(4)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kelman._types import Array, ArrayLike
+    from kelman.linear._series import Series
     from kelman.models import StateSpace
     from kelman.structural._component import Component
     from kelman.structural._structural import Structural
@@ -156,8 +157,8 @@ def components(source: Any, z: ArrayLike, *, theta: ArrayLike | None = None) -> 
         What `kelman.fit` returned for a structural template; or the template, with `theta`.
     z : array_like, shape (T,), (T, m) or (N, T, m), or a list of series
         Measurements; NaN = missing.
-    theta : array_like, shape (K,), optional
-        Natural parameters, if `source` is a `Structural`.
+    theta : array_like, shape (K,) or (N, K), optional
+        Natural parameters, if `source` is a `Structural`: of all series, or of each.
 
     Returns
     -------
@@ -189,9 +190,11 @@ def components(source: Any, z: ArrayLike, *, theta: ArrayLike | None = None) -> 
     values = getattr(source, "theta", None) if theta is None else theta
     if values is None:
         raise KelmanError("theta: needed with a Structural; or give the fit")
+    data = read_z(z, template.dims.m)
+    if np.ndim(values) == 2:
+        return _one_by_one(template, np.asarray(values, dtype=np.float64), data)
     model = template.model(values)
     s = smooth(model, z)
-    data = read_z(z, template.dims.m)
     batched = data.batched
     mean, cov = (s.mean, s.cov) if batched else (s.mean[None], s.cov[None])
     seen = np.asarray(data.z, dtype=np.float64)
@@ -203,6 +206,29 @@ def components(source: Any, z: ArrayLike, *, theta: ArrayLike | None = None) -> 
     if not batched:
         found = [ComponentSignal(one.name, one.mean[0], one.std[0], one.additive) for one in found]
     return Components(tuple(found), seen if batched else seen[0], s.loglik)
+
+
+def _one_by_one(template: Structural, theta: Array, data: Series) -> Components:
+    """Components of series that have parameters of their own."""
+    N, T, _ = data.z.shape
+    if len(theta) != N:
+        raise KelmanError(f"theta: is for {len(theta)} series, but z holds {N}")
+    ends = np.full(N, T) if data.lengths is None else data.lengths
+    each = [components(template, data.z[i, : ends[i]], theta=theta[i]) for i in range(N)]
+    signals = []
+    for first in each[0].signals:
+        own = [one[first.name] for one in each]
+        mean, std = (_stacked([getattr(signal, name) for signal in own], T) for name in ("mean", "std"))
+        signals.append(ComponentSignal(first.name, mean, std, first.additive))
+    return Components(tuple(signals), _stacked([one.z for one in each], T), np.array([one.loglik for one in each]))
+
+
+def _stacked(arrays: list[Array], T: int) -> Array:
+    """Arrays (T_i, k) as (N, T, k), NaN behind the end of each."""
+    out = np.full((len(arrays), T, arrays[0].shape[1]), np.nan)
+    for i, array in enumerate(arrays):
+        out[i, : len(array)] = array
+    return out
 
 
 def _signals(
