@@ -9,7 +9,7 @@ from acceptance._bed import CRB, MODEL, POLES, D, pole_error, series
 from acceptance._check import Check, Row, Verdict, at_most, between, column, failures
 
 N = 10_000
-METHODS = ("subspace", "pem")
+METHODS = ("subspace", "pem", "mle", "em")
 
 
 def run(seed: int) -> Row:
@@ -45,7 +45,7 @@ def judge(rows: list[Row], full: bool) -> list[Verdict]:  # noqa: ARG001
 
 CHECK = Check(
     "classical",
-    "subspace (CCA) and PEM reach the Cramér-Rao bound on the test bed at N = 10,000, 50 seeds",
+    "subspace (CCA), PEM, maximum likelihood and EM reach the Cramér-Rao bound on the test bed at N = 10,000, 50 seeds",
     range(50),
     ("python/kelman/identify", "python/kelman/lti", "python/kelman/bridge"),
     run,

@@ -38,7 +38,7 @@ class Hill(Protocol):
         """Second derivatives (K, K), from steps in proportion to `scale`."""
         ...
 
-    def scale(self, eta: Array) -> Array:
+    def scale(self, eta: Array, guess: Array | None = None) -> Array:
         """Distances (K,) over which the value changes by about a half."""
         ...
 
@@ -100,12 +100,12 @@ def maximise(
     try:
         goal = float(np.sqrt(2 * tol))
         for attempt in range(3):
-            scale = objective.scale(eta)
+            scale = objective.scale(eta, scale if attempt else None)
             note("start" if attempt == 0 else "restart", value, gradient)
             eta = np.maximum(eta, lowest)
             eta, value, gradient = _quasi_newton(objective, eta, scale, lowest, max_iter, goal, note)
             held = (eta <= lowest + 1e-6) & (gradient < 0)
-            scale = objective.scale(eta)
+            scale = objective.scale(eta, scale)
             if not held.all() and len(eta) <= _NEWTON_LIMIT:
                 eta, value, gradient = _newton(objective, eta, scale, np.flatnonzero(~held), max_iter, goal, note)
             converged = float(np.linalg.norm((gradient * scale)[~held])) <= 10 * goal and bool((eta >= lowest).all())

@@ -76,9 +76,13 @@ class _Held:
         wide[self.others] = scale
         return self.whole.second(self._full(eta), wide)[np.ix_(self.others, self.others)]
 
-    def scale(self, eta: Array) -> Array:
+    def scale(self, eta: Array, guess: Array | None = None) -> Array:
         """Scales of the others."""
-        return self.whole.scale(self._full(eta))[self.others]
+        wide = None
+        if guess is not None:
+            wide = np.ones(len(self.eta))
+            wide[self.others] = guess
+        return self.whole.scale(self._full(eta), wide)[self.others]
 
 
 def profile(fit: ParameterFit, name: str, values: Any, level: float) -> Profile:

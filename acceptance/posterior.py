@@ -1,0 +1,46 @@
+"""Posterior intervals cover: 95 % intervals of the pole of the test bed, from short records, hold the truth 42 to 50 times in 50."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import kelman
+from acceptance._bed import series
+from acceptance._check import Check, Row, Verdict, at_least, at_most, between, column, failures
+
+N = 300
+TRUTH = {"cycle.damping": 0.95, "cycle.frequency": 0.3, "cycle.variance": 0.1, "irregular.variance": 1.0}
+
+
+def run(seed: int) -> Row:
+    """Whether each interval holds the truth, and how well the chains agree."""
+    template = kelman.structural.cycle()
+    found = kelman.fit(series(seed, N), template=template, method="hmc", draws=500, tune=300, seed=seed)
+    low, high = found.interval(0.95).T
+    row: Row = {}
+    for name, value in TRUTH.items():
+        k = found.names.index(name)
+        row[f"{name}_covered"] = bool(low[k] <= value <= high[k])
+    return row | {"rhat": float(found.rhat.max()), "ess": float(found.ess.min()), "divergences": found.divergences}
+
+
+def judge(rows: list[Row], full: bool) -> list[Verdict]:
+    """42 to 50 of 50; of a few seeds not more than one miss each."""
+    out = [at_most("records that failed", failures(rows), 0)]
+    out.append(at_most("largest R-hat", max(column(rows, "rhat")), 1.05))
+    out.append(at_least("smallest effective number of draws", min(column(rows, "ess")), 200))
+    for name in TRUTH:
+        count = float(np.sum(column(rows, f"{name}_covered")))
+        least = 42 if full else len(rows) - 1
+        out.append(between(f"intervals of {name} that hold it", count, least, len(rows)))
+    return out
+
+
+CHECK = Check(
+    "posterior",
+    "95 % posterior intervals of pole and variances from 50 records of 300 steps hold the truth in 42 to 50 of them",
+    range(50),
+    ("python/kelman/identify", "python/kelman/models", "python/kelman/linear", "cpp/kelman/linear"),
+    run,
+    judge,
+)
