@@ -53,7 +53,22 @@ class GradientArrays {
   Index T_;
 };
 
-py::dict gradient_of(const py::object& arrays, bool summed, int threads) {
+/// Whether every value of a problem is there, in series of one length.
+bool complete(const linear::FilterProblem<double>& problem) {
+  const Dims& dims = problem.model.dims;
+  double nothing = 0;  // NaN if one of them is
+  for (Index i = 0; i < dims.N; ++i) {
+    for (Index k = 0; k < dims.T; ++k) {
+      const double* const z = problem.data.z.at(i, k);
+      for (Index j = 0; j < dims.m; ++j) {
+        nothing += z[j] * 0.0;
+      }
+    }
+  }
+  return nothing == 0.0 && !problem.data.lengths;
+}
+
+py::dict gradient_of(const py::object& arrays, bool summed, int threads, const py::object& reference) {
   using Scalar = double;
   ProblemReader reader(arrays);
   const auto problem = read_problem<Scalar>(reader, false, true);
@@ -113,6 +128,10 @@ py::dict gradient_of(const py::object& arrays, bool summed, int threads) {
   auto settled = problem;
   settled.start.rank = {};
   if (linear::gradient_supported(problem)) {
+    if (!reference.is_none() && complete(problem)) {
+      result.reference = input<Scalar>(reference, "reference", {N}, {n});
+      result.moments = whole.make<Scalar>("moments", true, false, {n * (n + 3)});
+    }
     run = &linear::gradient<Scalar>;
     method = "lanes";
   } else if (linear::gradient_supported(settled)) {
@@ -132,20 +151,22 @@ before it). A derivative has the shape (N, ...), or (N, T, ...) if the field var
 up: (1, ...), (1, T, ...), but for the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij
 dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series, 'grouped' if
 they are in large groups of series; else 'lanes', 'univariate' if the problem has S, a singular R, a dense R with partly
-missing rows, or many states, or 'univariate+lanes' for a diffuse start.)";
+missing rows, or many states, or 'univariate+lanes' for a diffuse start. With a `reference` (N, n) and complete series in
+'lanes', `moments` (N, n(n+3)) are kept: of all steps but the last, then of the last, the sums of x - reference and of
+P + its square, row by row up to the diagonal, of smoothed states; NaN where that would lose digits.)";
 
 }  // namespace
 
 void register_linear_gradient(py::module_& m) {
   m.def(
       "linear_gradient",
-      [](const py::object& problem, bool summed, int threads) {
+      [](const py::object& problem, bool summed, int threads, const py::object& reference) {
         if (threads < 1) {
           throw py::value_error("threads: expected at least 1, got " + std::to_string(threads));
         }
-        return gradient_of(problem, summed, threads);
+        return gradient_of(problem, summed, threads, reference);
       },
-      py::arg("problem"), py::arg("summed"), py::arg("threads"), gradient_doc);
+      py::arg("problem"), py::arg("summed"), py::arg("threads"), py::arg("reference") = py::none(), gradient_doc);
 }
 
 }  // namespace kelman::bindings

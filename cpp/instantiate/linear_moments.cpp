@@ -8,7 +8,6 @@
 #include "kelman/core/workspace.hpp"
 #include "kelman/linalg/vector.hpp"
 #include "kelman/linear/lanes/back_group.hpp"
-#include "kelman/linear/lanes/rows.hpp"
 
 namespace kelman::linear {
 
@@ -64,13 +63,7 @@ class Summation {
         row_((q_ + register_lanes<double> - 1) / register_lanes<double> * register_lanes<double>),
         size_(q_ * row_ + n_ * n_),
         y_(memory_.take<double>(row_)),
-        own_(memory_.take<double>((result.sets + 1) * size_)),
-        chunks_((problem.model.dims.T + chunk - 1) / chunk),
-        half_(n_ + n_ * (n_ + 1) / 2),
-        packs_(memory_.take<V>(half_ + n_)),
-        lanes_(memory_.take<double>(block * half_)),
-        taken_(memory_.take<unsigned char>(block * chunks_)),
-        again_(memory_.take<unsigned char>(block)) {
+        own_(memory_.take<double>((result.sets + 1) * size_)) {
     const Index T = problem.model.dims.T;
     moments_.mean = {memory_.take<double>(block * T * n_), T * n_, n_};
     const Index paths = problem.shared ? 1 : block;
@@ -80,20 +73,11 @@ class Summation {
   /// Series [first, first + count). Their sum goes to `total` unless it is null.
   void run(Index first, Index count, double* total, Interrupt& stop) {
     const Problem some = part(problem_, first, count);
-    some_ = some;
-    first_ = first;
-    members_ = 0;
-    std::fill_n(lanes_, count * half_, 0.0);
-    std::fill_n(taken_, count * chunks_, static_cast<unsigned char>(0));
-    std::fill_n(again_, count, static_cast<unsigned char>(0));
-    const MomentSink sink{this, &take, &again};
     SmootherResult<double> smoothed = moments_;
-    smoothed.sink = p_ == 0 ? &sink : nullptr;
     smoothed.loglik = from(result_.loglik, first);
     smoothed.status = from(result_.status, first);
     smoothed.failed_at = from(result_.failed_at, first);
     smooth(some, smoothed, 1, stop);
-    flush();
     for (Index i = 0; i < count && !stop.requested(); ++i) {
       if (*smoothed.status.at(i) == static_cast<std::int32_t>(Status::ok)) {
         add(some, i, result_.reference.at(first + i));
@@ -106,95 +90,6 @@ class Summation {
   /// One set: the sum of yhat yhat' in rows of whole registers (q×row), then that of P (n×n).
   [[nodiscard]] double* set(Index s) const noexcept { return own_ + s * size_; }
 
-  using V = Pack<double, static_cast<int>(lanes::group_width<double>)>;
-  static constexpr Index width = lanes::group_width<double>;
-  static constexpr Index chunk = lanes::Rows<V>::chunk;
-
-  /// Adds up steps while they are in registers: those that are measured in full in every lane and not the last.
-  static bool take(void* self, const Index* series, const Index* length, int count, Index k, Index steps,
-                   const double* mean, const double* cov) {
-    return static_cast<Summation*>(self)->take_steps(series, length, count, k, steps, mean, cov);
-  }
-
-  static void again(void* self, Index i) { static_cast<Summation*>(self)->again_[i] = 1; }
-
-  bool take_steps(const Index* series, const Index* length, Index count, Index k, Index steps, const double* mean,
-                  const double* cov) noexcept {
-    for (Index l = 0; l < count; ++l) {
-      if (length[l] <= k + steps || !complete(series[l], k, steps)) {
-        return false;
-      }
-    }
-    if (members_ == 0 || series_[0] != series[0]) {
-      flush();
-      members_ = count;
-      std::copy_n(series, count, series_);
-      for (Index e = 0; e < n_; ++e) {
-        for (Index l = 0; l < width; ++l) {
-          set_lane(packs_[half_ + e], static_cast<int>(l), result_.reference.at(first_ + series[l])[e]);
-        }
-      }
-    }
-    V* const far = packs_ + half_;
-    for (Index t = 0; t < steps; ++t) {
-      V* sum = packs_;
-      for (Index row = 0; row < n_; ++row) {
-        const V x = load<V>(mean + (t * n_ + row) * width) - far[row];
-        *sum = *sum + x;
-        ++sum;
-        const double* const P = cov + (t * n_ + row) * n_ * width;
-        for (Index col = 0; col < row; ++col, ++sum) {
-          const V other = load<V>(mean + (t * n_ + col) * width) - far[col];
-          *sum = *sum + fused(x, other, load<V>(P + col * width));
-        }
-        *sum = *sum + fused(x, x, load<V>(P + row * width));
-        ++sum;
-      }
-    }
-    for (Index l = 0; l < count; ++l) {
-      taken_[series[l] * chunks_ + k / chunk] = 1;
-    }
-    return true;
-  }
-
-  [[nodiscard]] bool complete(Index i, Index k, Index steps) const noexcept {
-    const Index m = some_.model.dims.m;
-    double nothing = 0;  // NaN if one of them is
-    for (Index t = k; t < k + steps; ++t) {
-      const double* const z = some_.data.z.at(i, t);
-      for (Index j = 0; j < m; ++j) {
-        nothing = fused(z[j], 0.0, nothing);
-      }
-    }
-    return nothing == nothing;
-  }
-
-  /// The sums of the group in registers, to its series.
-  void flush() noexcept {
-    for (Index e = 0; e < half_ && members_ > 0; ++e) {
-      for (Index l = 0; l < members_; ++l) {
-        lanes_[series_[l] * half_ + e] += lane(packs_[e], static_cast<int>(l));
-      }
-      packs_[e] = V(0.0);
-    }
-    members_ = 0;
-  }
-
-  /// What was added up in registers, to set 1.
-  void begin(Index i) noexcept {
-    double* const to = set(1);
-    const double* sum = lanes_ + i * half_;
-    for (Index row = 0; row < n_; ++row) {
-      to[row * row_ + q_ - 1] = to[(q_ - 1) * row_ + row] = *sum++;
-      for (Index col = 0; col <= row; ++col) {
-        to[row * row_ + col] = to[col * row_ + row] = *sum++;
-      }
-    }
-    for (Index at = 0; at < chunks_; ++at) {
-      to[(q_ - 1) * row_ + q_ - 1] += taken_[i * chunks_ + at] != 0 ? static_cast<double>(chunk) : 0.0;
-    }
-  }
-
   /// The sums of series i of a block. Set `sets` takes the steps without any measurement.
   [[gnu::noinline]] void add(const Problem& some, Index i, const double* reference) noexcept {
     const Index m = some.model.dims.m;
@@ -202,15 +97,7 @@ class Summation {
     const Index sets = result_.sets;
     std::fill_n(own_, (sets + 1) * size_, 0.0);
     y_[q_ - 1] = 1;
-    const bool some_taken = again_[i] == 0;
-    if (some_taken) {
-      begin(i);
-    }
     for (Index k = 0; k < length; ++k) {
-      if (some_taken && taken_[i * chunks_ + k / chunk] != 0) {
-        k += chunk - 1;
-        continue;
-      }
       const double* const x = moments_.mean.at(i, k);
       const double* const P = moments_.cov.at(i, k);
       for (Index l = 0; l < n_; ++l) {
@@ -287,16 +174,6 @@ class Summation {
   Index size_;
   double* y_;
   double* own_;
-  Index chunks_;
-  Index half_;     // sums of a series while they are in registers: for each row x, and x x' + P up to the diagonal
-  V* packs_;       // (half), and the reference (n)
-  double* lanes_;  // (block×half)
-  unsigned char* taken_;  // (block×chunks)
-  unsigned char* again_;  // (block)
-  Index series_[width] = {};
-  Index members_ = 0;
-  Index first_ = 0;
-  Problem some_;
   SmootherResult<double> moments_;
 };
 

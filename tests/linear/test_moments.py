@@ -165,3 +165,31 @@ def test_a_series_that_fails_is_left_out_and_named() -> None:
     assert found.sums is not None
     np.testing.assert_allclose(found.sums[0, 1], [[1.25, 1.5], [1.5, 2.0]])
     assert (found.sums[1] == 0).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+@pytest.mark.parametrize("start", ["x0", "x1"])
+def test_complete_series_get_their_sums_with_the_gradient(n: int, start: str) -> None:
+    """Without gaps and inputs, by lanes: the sums that come along are those of the smoother and of the joint Gaussian."""
+    model, z, _ = build(start, n=n, m=2, N=11, T=20, gaps=0.0, series="A H Q R")
+    with_gap = z.copy()
+    with_gap[0, 3, 0] = np.nan  # now nothing comes along
+    reference = np.full((11, n), 0.3)
+    found, other = (moments(model, data, reference=reference) for data in (z, with_gap))
+    assert found.sums is not None
+    assert other.sums is not None
+    np.testing.assert_allclose(found.sums[1:], other.sums[1:], rtol=1e-9, atol=1e-8)
+    if start == "x1":  # set 0 of the oracle for x_0 is in the test above
+        expected = expected_sums(model, z[3], None, 3, reference[3])[:3]
+        np.testing.assert_allclose(found.sums[3], expected, rtol=1e-8, atol=1e-8)
+
+
+def test_where_digits_would_be_lost_the_smoother_is_asked() -> None:
+    """A start of variance 1e12 that the first measurements hardly see: sums of what the smoother says."""
+    model, z, _ = build("x1", n=5, m=2, N=11, T=20, gaps=0.0, series="A H Q R")
+    vague = model.replace(P1=1e12 * np.eye(5))
+    found, s = moments(vague, z), kelman.smooth(vague, z)
+    assert found.sums is not None
+    expected = s.cov.sum(axis=1) + np.einsum("ntj,ntk->njk", s.mean, s.mean)
+    np.testing.assert_allclose(found.sums[:, 1, :5, :5], expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(found.sums[:, 1, :5, 5], s.mean.sum(axis=1), rtol=1e-10, atol=1e-10)

@@ -20,6 +20,11 @@ struct GradientResult {
   Field<Scalar> loglik;                 ///< per series
   Field<std::int32_t> status;           ///< per series
   Field<std::int64_t> failed_at;        ///< per series
+  /// Per series, where asked for (2×half, half = n + n(n+1)/2): over all steps but the last, and of the last, the sums
+  /// of x_s - reference, and of P_s + its square, row by row up to the diagonal. `gradient` alone knows them; NaN where
+  /// P - P N P lost digits.
+  Field<Scalar> moments;
+  Field<const Scalar> reference;  ///< (n), for the moments
 };
 
 /// Whether `gradient` takes this problem: n <= 8, no S, no exactly diffuse directions, every R positive definite, and R

@@ -47,17 +47,6 @@ struct FilterProblem {
   [[nodiscard]] Index series(Index j) const noexcept { return chosen != nullptr ? chosen[j] : j; }
 };
 
-/// Takes moments of groups of series in registers instead of results, where they need not be kept.
-struct MomentSink {
-  void* self = nullptr;
-  /// Steps [k, k + steps) of `count` series, a lane each: mean (steps×n×lanes) and cov (steps×n×n×lanes). False: write
-  /// them as usual.
-  bool (*take)(void* self, const Index* series, const Index* length, int count, Index k, Index steps,
-               const double* mean, const double* cov) = nullptr;
-  /// All of series i has been computed again, and written.
-  void (*again)(void* self, Index i) = nullptr;
-};
-
 /// Where a smoother writes; `lag_one_cov` and the filtered moments may be null. Entry k of `lag_one_cov` is
 /// Cov(x_k, x_{k-1} | all).
 template <Real Scalar>
@@ -66,7 +55,6 @@ struct SmootherResult {
   Field<Scalar> loglik;
   Field<std::int32_t> status;
   Field<std::int64_t> failed_at;
-  const MomentSink* sink = nullptr;  ///< asked before `mean` and `cov` of lanes are written
 };
 
 /// Whether all series have the same covariances: model, start, lengths and pattern of missing components are equal.

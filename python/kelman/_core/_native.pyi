@@ -136,7 +136,9 @@ def linear_filter(
     constant gains take over once the covariances of a series have settled. Returns a dictionary of arrays, and under 'method' what ran. Memory is checked, never converted.
     """
 
-def linear_gradient(problem: typing.Any, summed: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> dict:
+def linear_gradient(
+    problem: typing.Any, summed: bool, threads: typing.SupportsInt | typing.SupportsIndex, reference: typing.Any = None
+) -> dict:
     """
     Log-likelihood and its derivatives by the entries of model and start.
 
@@ -147,7 +149,9 @@ def linear_gradient(problem: typing.Any, summed: bool, threads: typing.SupportsI
     up: (1, ...), (1, T, ...), but for the mean. Derivatives by symmetric matrices are symmetric: d loglik = sum_ij G_ij
     dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series, 'grouped' if
     they are in large groups of series; else 'lanes', 'univariate' if the problem has S, a singular R, a dense R with partly
-    missing rows, or many states, or 'univariate+lanes' for a diffuse start.
+    missing rows, or many states, or 'univariate+lanes' for a diffuse start. With a `reference` (N, n) and complete series in
+    'lanes', `moments` (N, n(n+3)) are kept: of all steps but the last, then of the last, the sums of x - reference and of
+    P + its square, row by row up to the diagonal, of smoothed states; NaN where that would lose digits.
     """
 
 def linear_moments(

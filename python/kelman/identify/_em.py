@@ -42,7 +42,7 @@ class EmResult:
     loglik : ndarray, shape (F,)
         Their log-likelihoods.
     gradient : ndarray, shape (F, K)
-        Its derivative by unconstrained parameters.
+        Its derivative by the parameters.
     history : ndarray, shape (F, iterations + 1)
         The log-likelihood after each iteration; NaN where a fit had stopped.
     iterations : ndarray, shape (F,)
@@ -116,7 +116,7 @@ class _Run:
         n, steps = zero.shape[1], np.maximum(first.sums[:, 0, -1, -1], 1.0)
         spread = np.einsum("fii->fi", first.sums[:, 0, :n, :n]) / steps[:, None]
         mean = first.sums[:, 0, :n, -1] / steps[:, None]
-        far = (mean**2 > 0.99 * spread).any()  # states far from zero, beside what they vary
+        far = (mean**2 > 0.9999 * spread).any()  # states far from zero, beside what they vary
         return self.expect(theta, mean, self.active) if far else first
 
     @staticmethod
@@ -159,9 +159,7 @@ class _Run:
                     "likelihood grows without bound, as for a constant series"
                 )
         finite = np.isfinite(self.best.loglik)
-        gradient = np.full(self.best.theta.shape, np.nan)
-        if finite.any():
-            gradient[finite] = self.gradient(self.best.take(np.flatnonzero(finite)))
+        gradient = np.where(finite[:, None], self.best.gradient, np.nan)
         return EmResult(
             self.best.theta,
             np.where(finite, self.best.loglik, np.nan),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,17 +78,22 @@ class Data:
 class Expectation:
     """What the data say at theta (F, K).
 
-    loglik (F,), -inf where the model failed, with `trouble`; gradient (F, K); `by_entry`: (F, entries) of each array that
+    loglik (F,), -inf where the model failed, with `trouble`; `by_entry`: (F, entries) of each array that
     parameters enter; sums (F, sets, q, q) about `reference` (F, n), see `kelman.linear._moments`.
     """
 
+    wiring: Wiring
     theta: Array
     loglik: Array
-    gradient: Array
     by_entry: dict[str, Array]
     sums: Array | None
     reference: Array
     trouble: tuple[str, ...]
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Derivative by the parameters, (F, K)."""
+        return self.wiring.by_parameter(self.by_entry, len(self.theta))
 
     def where(self, chosen: Array, other: Expectation) -> Expectation:
         """Take the chosen fits from `other`, the rest from here."""
@@ -98,9 +104,9 @@ class Expectation:
         sums = None if self.sums is None or other.sums is None else pick(self.sums, other.sums)
         trouble = tuple(b if c else a for a, b, c in zip(self.trouble, other.trouble, chosen, strict=True))
         return Expectation(
+            self.wiring,
             pick(self.theta, other.theta),
             pick(self.loglik, other.loglik),
-            pick(self.gradient, other.gradient),
             {name: pick(value, other.by_entry[name]) for name, value in self.by_entry.items()},
             sums,
             pick(self.reference, other.reference),
@@ -112,9 +118,9 @@ class Expectation:
         if len(index) == len(self.theta) and (index == np.arange(len(index))).all():
             return self
         return Expectation(
+            self.wiring,
             self.theta[index],
             self.loglik[index],
-            self.gradient[index],
             {name: value[index] for name, value in self.by_entry.items()},
             None if self.sums is None else self.sums[index],
             self.reference[index],
@@ -162,9 +168,9 @@ class Expecter:
         q, m = n + self.wiring.template.dims.p + 1, self.wiring.template.dims.m
         sets = 3 + m if self.components else 3
         return Expectation(
+            self.wiring,
             theta,
             np.full(F, -np.inf),
-            np.zeros_like(theta),
             {name: np.zeros((F, field.constant.size)) for name, field in self.wiring.fields.items()},
             np.zeros((F, sets, q, q)) if self.second else None,
             reference,
@@ -185,10 +191,11 @@ class Expecter:
             threads=self.threads,
         )
         by_entry = self.wiring.by_entry(found.gradient, F)
-        gradient = self.wiring.by_parameter(by_entry, F)
         loglik = found.loglik.sum(keepdims=True) if shared else found.loglik
         bad = found.status.any(keepdims=True) if shared else found.status != 0
-        bad = bad | ~np.isfinite(loglik) | ~np.isfinite(gradient).all(axis=1)
+        bad = bad | ~np.isfinite(loglik)
+        for value in by_entry.values():
+            bad = bad | ~np.isfinite(value.sum(axis=1))
         trouble: list[str] = [""] * F
         if bad.any():
             for i in np.flatnonzero(bad):
@@ -197,9 +204,8 @@ class Expecter:
                 place = f" at step {int(found.failed_at[at])}" if found.failed_at[at] >= 0 else ""
                 trouble[i] = f"{word} in series {at if shared else int(which[i])}{place}"
             loglik = np.where(bad, -np.inf, loglik)
-            gradient = np.where(bad[:, None], 0.0, gradient)
             by_entry = {name: np.where(bad[:, None], 0.0, value) for name, value in by_entry.items()}
         sums = found.sums
         if sums is not None and bad.any():
             sums = np.where(bad[:, None, None, None], 0.0, sums)
-        return Expectation(theta, loglik, gradient, by_entry, sums, reference, tuple(trouble))
+        return Expectation(self.wiring, theta, loglik, by_entry, sums, reference, tuple(trouble))

@@ -143,9 +143,14 @@ class Maximiser:
     def _closed(self, e: Equation, E: Expectation, theta: Array) -> Array:
         """dM = W G S^-1 in each free block; returns what the noise loses by it, (F, d, d)."""
         W, G, S = e.W(E.theta), e.G(E), e.second(E)
+        if e.kind == "start" and len(e.blocks) == 1:  # m + P g / N
+            dM = W @ G / S
+            theta[:, e.blocks[0].coefficients] += dM
+            return np.asarray(dM @ np.swapaxes(dM, 1, 2) * S)
         S_rows = S if S.ndim == 4 else S[:, None]
         lost = np.zeros((len(theta), e.d, e.d))
         L = e.lift(E.reference)
+        raw: dict[int, Array] = {}
         for block in e.blocks:
             if block.coefficients is None or not e.noisy[block.rows].all():
                 continue
@@ -161,8 +166,10 @@ class Maximiser:
                 lost[:, rows[:, None], rows] = dM @ np.swapaxes(WG, 1, 2)
                 dM = _right_solved(dM, part)
             else:
-                full = of_S if e.kind == "start" else L @ of_S @ np.swapaxes(L, 1, 2)
-                dM = _divided(WG, full[:, cols[:, None], cols])
+                row = int(rows[0]) if S.ndim == 4 else 0
+                if row not in raw:
+                    raw[row] = of_S if e.kind == "start" else L @ of_S @ np.swapaxes(L, 1, 2)
+                dM = _divided(WG, raw[row] if len(cols) == e.q else raw[row][:, cols[:, None], cols])
                 lost[:, rows[:, None], rows] = dM @ np.swapaxes(WG, 1, 2)
             theta[:, block.coefficients.ravel()] += dM.reshape(len(theta), -1)
         return (lost + np.swapaxes(lost, 1, 2)) / 2
@@ -198,9 +205,9 @@ class Maximiser:
 
     def _noise(self, e: Equation, E: Expectation, lost: Array | None, which: Array) -> Noise:
         W, count = e.W(E.theta), e.count(self.data, which)
-        steps = count if count.ndim == 2 else np.repeat(count[:, None], e.d, axis=1)
-        total = W * np.sqrt(steps[:, :, None] * steps[:, None, :]) + 2 * W @ e.V(E) @ W
-        total = (total + total.swapaxes(1, 2)) / 2
+        steps = count[:, None, None] if count.ndim == 1 else np.sqrt(count[:, :, None] * count[:, None, :])
+        half = W @ e.V(E) @ W
+        total = W * steps + (half + half.swapaxes(1, 2))
         return Noise(total if lost is None else total - lost, count)
 
     def _whole(self, e: Equation, noise: Noise, theta: Array) -> None:
@@ -321,13 +328,13 @@ def _solved(S: Array, right: Array) -> Array:
     unit = S * scale[:, :, None] * scale[:, None, :]
     right = right * scale[:, :, None]
     try:
-        L = np.linalg.cholesky(unit)
-        sound = bool((np.einsum("fii->fi", L) ** 2 > _SINGULAR * S.shape[1]).all())
+        inverse = np.linalg.inv(unit)
+        sound = float(np.abs(inverse).max()) * _SINGULAR < 1  # about the condition number
     except np.linalg.LinAlgError:
         sound = False
-    found = (
-        np.linalg.solve(unit, right) if sound else np.linalg.pinv(unit, _SINGULAR * S.shape[1], hermitian=True) @ right
-    )
+    if not sound:
+        inverse = np.linalg.pinv(unit, _SINGULAR * S.shape[1], hermitian=True)
+    found = inverse @ right
     found = found * scale[:, :, None]
     return np.asarray(found[..., 0] if vector else found)
 

@@ -30,7 +30,8 @@ class Field:
     """An array of the model that parameters enter: flat entry `rows` hold `slopes` times parameter `cols`, added up.
 
     `layers` are selections of these terms in which no entry and no parameter comes twice; where there would be many,
-    `matrix` (entries, parameters) does all at once, of the entries and parameters in `touched`.
+    `matrix` (entries, parameters) does all at once, of the entries and parameters in `touched`. `copied` tells the
+    parameter of each entry where every entry is a parameter as it stands.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Field:
     layers: tuple[Array, ...]
     matrix: Array | None
     touched: tuple[Array, Array]
+    copied: Array | None
 
     @property
     def inner(self) -> int:
@@ -91,7 +93,11 @@ def _field(name: str, constant: Array, rows: Array, cols: Array, slopes: Array) 
     if left:
         matrix = np.zeros((len(touched[0]), len(touched[1])))
         np.add.at(matrix, (np.searchsorted(touched[0], rows), np.searchsorted(touched[1], cols)), slopes)
-    return Field(name, constant, rows, cols, slopes, tuple(layers), matrix, touched)
+    copied = None
+    if len(rows) == len(touched[0]) == constant.size and (slopes == 1).all() and not constant.any():
+        copied = np.empty(constant.size, dtype=np.intp)
+        copied[rows] = cols
+    return Field(name, constant, rows, cols, slopes, tuple(layers), matrix, touched, copied)
 
 
 class Wiring:
@@ -133,6 +139,8 @@ class Wiring:
             base = self.template._base[name]
             assert base is not None
             return base
+        if field.copied is not None:
+            return np.asarray(theta.take(field.copied, axis=1).reshape(len(theta), *field.constant.shape))
         flat = np.repeat(field.constant.reshape(1, -1), len(theta), axis=0)
         field.add_entries(flat, theta)
         return flat.reshape(len(theta), *field.constant.shape)

@@ -12,6 +12,7 @@ What is left, the second moments of the regressors [x; u; 1], comes from the smo
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,13 +100,20 @@ def moments(
     n = problem.A.shape[-1]
     point = np.zeros((1, n)) if reference is None else np.ascontiguousarray(reference, dtype=np.float64)
     at_once = summed and model.dims.N is None and (problem.start_kind == 0 or problem.cov.strides[0] == 0)
-    raw = gradient_raw(_stepwise(posed), at_once, count)
+    points = np.broadcast_to(point, (N, n))
+    raw = gradient_raw(_stepwise(posed), at_once, count, points if second and problem.u is None else None)
     status, failed_at, loglik = raw["status"], raw["failed_at"], raw["loglik"]
     sums = None
-    if second:
+    along = raw.pop("moments", None)
+    if second and along is not None and np.isfinite(along[status == 0]).all():
+        sums = _unpacked(along, status == 0, 3 + m if components else 3, n)
+        steps = (status == 0).astype(float) * problem.z.shape[1]
+        sums[:, 1, n, n] = steps
+        sums[:, 0, n, n] = np.maximum(steps - 1, 0.0)
+    elif second:
         found: dict[str, Any] = _core.native().linear_moments(
             problem=problem,
-            reference=np.broadcast_to(point, (N, n)),
+            reference=points,
             sets=3 + m if components else 3,
             summed=at_once,
             threads=count,
@@ -113,6 +121,7 @@ def moments(
         sums = found["sums"]
         worse = found["status"] > status
         status, failed_at = np.where(worse, found["status"], status), np.where(worse, found["failed_at"], failed_at)
+    if sums is not None:
         if problem.start_kind == 1:
             sums[:, 0] += _from_x0(problem, raw, point, status == 0, at_once)
         if summed and len(sums) > 1:
@@ -120,6 +129,25 @@ def moments(
     if status.any() or not np.isfinite(loglik).all():
         refuse_infinity(posed)
     return Moments(loglik, status, failed_at, _record(posed, raw, per_series=False), sums, point)
+
+
+def _unpacked(along: Array, sound: Array, sets: int, n: int) -> Array:
+    """The sums of complete series without inputs, from those that came along with the gradient."""
+    rows, cols = _places(n)
+    N, half = len(along), len(rows)
+    packed = np.where(sound[:, None, None], along.reshape(N, 2, half), 0.0)
+    sums = np.zeros((N, sets, n + 1, n + 1))
+    sums[:, 0, rows, cols] = sums[:, 0, cols, rows] = packed[:, 0]
+    sums[:, 1, rows, cols] = sums[:, 1, cols, rows] = packed.sum(axis=1)
+    return sums
+
+
+@functools.cache
+def _places(n: int) -> tuple[Array, Array]:
+    """Where the packed sums go: of each row i that of x_i, beside the constant, then those of x_i x_j, j <= i."""
+    places = [(i, j) for i in range(n) for j in (n, *range(i + 1))]
+    rows, cols = np.array(places).T
+    return rows, cols
 
 
 def _from_x0(problem: Problem, raw: dict[str, Array], reference: Array, sound: Array, summed: bool) -> Array:

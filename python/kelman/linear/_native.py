@@ -120,7 +120,7 @@ def smooth_raw(
     return raw
 
 
-def gradient_raw(problem: Problem, summed: bool, threads: int) -> dict[str, Any]:
+def gradient_raw(problem: Problem, summed: bool, threads: int, reference: Array | None = None) -> dict[str, Any]:
     """Log-likelihood and its derivatives by every entry of model and start; single precision is computed in double.
 
     Parameters
@@ -131,16 +131,21 @@ def gradient_raw(problem: Problem, summed: bool, threads: int) -> dict[str, Any]
         Add the derivatives of all series up.
     threads : int
         Number of threads, at least 1; the results do not depend on it.
+    reference : ndarray, shape (N, n), optional
+        Ask for the moments of smoothed states about a point, too, which come along at little cost on some ways.
 
     Returns
     -------
     dict
         `method`, loglik, status, failed_at, and the derivatives A, H, Q, R, B, D, b, c, S, mean, cov, inf, noise_mean,
         noise_cov of what the problem has: (N, T, ...), or (N, ...) and summed over time where a field does not vary.
-        The first axis of all but the mean is 1 if `summed`.
+        The first axis of all but the mean is 1 if `summed`. And `moments` (N, n (n + 3)), if they were asked for and came
+        along: see the core.
     """
     given = problem if problem.z.dtype == FLOAT64 else _in_double(problem)
-    raw: dict[str, Any] = _core.native().linear_gradient(problem=given, summed=summed, threads=threads)
+    raw: dict[str, Any] = _core.native().linear_gradient(
+        problem=given, summed=summed, threads=threads, reference=reference
+    )
     if given is not problem:
         return {name: _in_single(value) for name, value in raw.items()}
     return raw

@@ -8,6 +8,33 @@
 
 namespace kelman::linear::lanes {
 
+/// Sums (count) and, behind them, the reference (n) of a group, at its beginning.
+template <Lanes V>
+[[gnu::cold, gnu::noinline]] void begin_moments(const GradientResult<scalar_of<V>>& result, const Members<V>& members,
+                                                Index n, Index count, V* moments) noexcept {
+  std::fill_n(moments, count, V(scalar_of<V>(0)));
+  for (Index i = 0; i < n; ++i) {
+    for (int l = 0; l < kelman::lanes<V>; ++l) {
+      set_lane(moments[count + i], l, result.reference.at(members.series[l])[i]);
+    }
+  }
+}
+
+/// The sums (count) into the result, NaN in lanes that are `lost`.
+template <Lanes V>
+[[gnu::cold, gnu::noinline]] void finish_moments(const GradientResult<scalar_of<V>>& result, const Members<V>& members,
+                                                 const mask_of<V>& lost, Index count, const V* moments) noexcept {
+  using Scalar = scalar_of<V>;
+  const V flags = select(lost, V(Scalar(1)), V(Scalar(0)));
+  for (int l = 0; l < members.count; ++l) {
+    const bool sound = members.outcome[l].usable() && lane(flags, l) == Scalar(0);
+    Scalar* const to = result.moments.at(members.series[l]);
+    for (Index e = 0; e < count; ++e) {
+      to[e] = sound ? lane(moments[e], l) : std::numeric_limits<Scalar>::quiet_NaN();
+    }
+  }
+}
+
 template <int n, Lanes V>
 class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
  public:
@@ -26,6 +53,9 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
         total_(dims_, memory_),
         moved_(dims_, memory_),
         work_(memory_.take<Scalar>(4 * n * n)) {
+    if (result.moments) {
+      moments_ = memory_.take<V>(2 * half + n);
+    }
     const auto varies = [](const Field<Scalar>& field) { return field && !field.constant(); };
     each_step_ = mixed_ && (!passage_.coefficients().measures_the_same() || varies(result.H) || varies(result.R) ||
                             varies(result.D) || varies(result.c));
@@ -38,6 +68,9 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
     }
     passage_.write_outcome(result);
     back_.clear();
+    if (moments_ != nullptr) {
+      begin_moments(result, passage_.members(), Index(n), Index(2 * half), moments_);
+    }
     passage_.backward(stop, [&](Index k) {
       const State<n, V>& filtered = passage_.state(k);
       if (k + 1 < passage_.longest()) {
@@ -45,12 +78,35 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
       }
       V xs[n];
       smoothed_mean<n>(filtered, back_.r, xs);
+      if (moments_ != nullptr) {
+        add_moments(filtered, xs, k + 1 == passage_.longest());
+      }
       measurement(k, filtered, passage_.gains(k), xs, result);
     });
     finish(result);
   }
 
  private:
+  static constexpr int half = n + triangle(n);
+
+  /// Adds the smoothed moments of a step, before its measurement.
+  [[gnu::noinline]] void add_moments(const State<n, V>& filtered, const V (&xs)[n], bool last) noexcept {
+    constexpr Scalar much = Scalar(1 << 20);
+    V P[triangle(n)];
+    smoothed_covariance<n>(filtered.P, back_.N, P);
+    const V* const far = moments_ + 2 * half;
+    V* sum = moments_ + (last ? half : 0);
+    each_row<n>([&](int i) {
+      const V x = xs[i] - far[i];
+      *sum = *sum + x;
+      ++sum;
+      for (int j = 0; j <= i; ++j, ++sum) {
+        *sum = *sum + fused(x, xs[j] - far[j], P[entry(i, j)]);
+      }
+      lost_ = lost_ | !(P[entry(i, i)] * V(much) >= filtered.P[entry(i, i)]);
+    });
+  }
+
   /// Back over the transition into step k > 0 from the filtered state before it.
   KELMAN_INLINE void transition(Index k, const State<n, V>& filtered, const GradientResult<Scalar>& result) noexcept {
     const Step<V>& step = passage_.coefficients().at(k);
@@ -202,6 +258,10 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
 
   /// The sums over time, and the derivatives by the start.
   [[gnu::cold, gnu::noinline]] void finish(const GradientResult<Scalar>& result) noexcept {
+    if (moments_ != nullptr) {
+      finish_moments(result, passage_.members(), lost_, Index(2 * half), moments_);
+      lost_ = mask_of<V>{};
+    }
     emit(result.A, 0, true, n * n, moved_.A);
     emit(result.b, 0, true, n, moved_.b);
     emit(result.B, 0, true, n * dims_.p, moved_.B);
@@ -241,6 +301,8 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
   MeasurementSums<V> total_;
   TransitionSums<V> moved_;
   Scalar* work_;
+  V* moments_ = nullptr;  // sums (2×half) and the reference (n)
+  mask_of<V> lost_{};     // lanes whose covariances lost digits
   Backward<n, V> back_;
 };
 

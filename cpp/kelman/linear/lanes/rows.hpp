@@ -31,12 +31,6 @@ class Rows {
   /// Where the numbers of step k go.
   [[nodiscard]] V* at(Index k) noexcept { return buffer_ + k % chunk * size_; }
 
-  /// Steps that are kept until they are written.
-  static constexpr Index chunk = 8;  // of these many numbers no part of a register is left
-
-  /// The numbers of the steps that are kept, (steps×size).
-  [[nodiscard]] const V* kept() const noexcept { return buffer_; }
-
   /// After step k is filled, which is the first of all if `last`; `end`: steps of the longest series.
   void filled(const Members<V>& members, Index k, Index end) noexcept {
     if (buffer_ != nullptr && k % chunk == 0) {
@@ -45,6 +39,7 @@ class Rows {
   }
 
  private:
+  static constexpr Index chunk = 8;                // steps; of these many numbers no part of a register is left
   static constexpr Index large = Index(32) << 20;  // bytes that no cache holds
 
   void write(const Members<V>& members, Index k, Index steps) noexcept {

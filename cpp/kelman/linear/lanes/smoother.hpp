@@ -28,14 +28,6 @@ template <int n, Lanes V>
   return top;
 }
 
-/// Offers the steps that are kept to a sink.
-template <Lanes V>
-[[nodiscard, gnu::cold, gnu::noinline]] bool sink_rows(const MomentSink& sink, const Members<V>& members, Index k,
-                                                       Index end, const Rows<V>& mean, const Rows<V>& cov) noexcept {
-  return sink.take(sink.self, members.series, members.length, members.count, k, std::min(Rows<V>::chunk, end - k),
-                   reinterpret_cast<const double*>(mean.kept()), reinterpret_cast<const double*>(cov.kept()));
-}
-
 template <int n, Lanes V>
 class GroupSmoother final : public BackGroup<SmootherResult<scalar_of<V>>> {
  public:
@@ -49,8 +41,7 @@ class GroupSmoother final : public BackGroup<SmootherResult<scalar_of<V>>> {
         kernel_(Index(n), Index(0), memory_),
         mean_(result.mean, problem.model.dims, Index(n), memory_),
         cov_(result.cov, problem.model.dims, Index(n * n), memory_),
-        lag_(result.lag_one_cov, problem.model.dims, Index(n * n), memory_),
-        sink_(result.sink) {}
+        lag_(result.lag_one_cov, problem.model.dims, Index(n * n), memory_) {}
 
   /// Series [first, first + count), at most W of them.
   void run(Index first, int count, const SmootherResult<Scalar>& result, Interrupt& stop) override {
@@ -104,25 +95,14 @@ class GroupSmoother final : public BackGroup<SmootherResult<scalar_of<V>>> {
     next_ = smoothed;
     error_ = error;
     keep(smoothed, mean_.at(k), cov_.at(k));
-    if (!sunk(k, end)) {
-      mean_.filled(passage_.members(), k, end);
-      cov_.filled(passage_.members(), k, end);
-    }
+    mean_.filled(passage_.members(), k, end);
+    cov_.filled(passage_.members(), k, end);
     const Step<V>& coefficients = passage_.coefficients().at(k);
     const Used<n, V>* const used = passage_.gains(k);
     for (Index j = problem_.model.dims.m; j-- > 0;) {
       V q[n];
       static_cast<void>(back_.component(coefficients.H + j * n, used[j], q));
     }
-  }
-
-  /// Whether somebody takes the steps from k on, so that they need not be written: in double precision only.
-  [[nodiscard]] KELMAN_INLINE bool sunk(Index k, Index end) const noexcept {
-    if constexpr (std::is_same_v<Scalar, double>) {
-      const MomentSink* const sink = sink_;
-      return sink != nullptr && k % Rows<V>::chunk == 0 && sink_rows(*sink, passage_.members(), k, end, mean_, cov_);
-    }
-    return false;
   }
 
   /// Lanes in which some variance fell by orders of magnitude, so that P - P N P lost digits.
@@ -286,7 +266,6 @@ class GroupSmoother final : public BackGroup<SmootherResult<scalar_of<V>>> {
   Rows<V> mean_;
   Rows<V> cov_;
   Rows<V> lag_;
-  const MomentSink* sink_;
   Backward<n, V> back_;
   State<n, V> next_;  // smoothed, of step k + 1
   V error_{};         // bound of the error of next_.P

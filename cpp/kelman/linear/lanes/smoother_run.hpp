@@ -37,9 +37,6 @@ Method run_smoother(const FilterProblem<Scalar>& problem, MakeGroup<Scalar, Smoo
         careful = std::make_unique<SeriesSmoother<Univariate<Scalar>>>(problem, result);
       }
       careful->run(i, stop);
-      if (result.sink != nullptr) {
-        result.sink->again(result.sink->self, i);
-      }
       method |= Way::univariate;
     }
   }
