@@ -128,7 +128,7 @@ py::dict gradient_of(const py::object& arrays, bool summed, int threads, const p
   auto settled = problem;
   settled.start.rank = {};
   if (linear::gradient_supported(problem)) {
-    if (!reference.is_none() && complete(problem)) {
+    if (!reference.is_none() && n <= linear::states_with_moments && complete(problem)) {
       result.reference = input<Scalar>(reference, "reference", {N}, {n});
       result.moments = whole.make<Scalar>("moments", true, false, {n * (n + 3)});
     }
@@ -152,8 +152,9 @@ up: (1, ...), (1, T, ...), but for the mean. Derivatives by symmetric matrices a
 dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series, 'grouped' if
 they are in large groups of series; else 'lanes', 'univariate' if the problem has S, a singular R, a dense R with partly
 missing rows, or many states, or 'univariate+lanes' for a diffuse start. With a `reference` (N, n) and complete series in
-'lanes', `moments` (N, n(n+3)) are kept: of all steps but the last, then of the last, the sums of x - reference and of
-P + its square, row by row up to the diagonal, of smoothed states; NaN where that would lose digits.)";
+'lanes' of up to six states, `moments` (N, n(n+3)) are kept: of all steps but the last, then of the last, the sums of
+x - reference and of P + its square, row by row up to the diagonal, of smoothed states; NaN where that would lose
+digits.)";
 
 }  // namespace
 

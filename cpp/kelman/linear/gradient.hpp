@@ -9,6 +9,9 @@
 
 namespace kelman::linear {
 
+/// Up to this many states `gradient` keeps moments of smoothed states, too: for more, its kernels would grow too long.
+inline constexpr Index states_with_moments = 6;
+
 /// Where a gradient goes. A field without time stride takes the sum over time; one without series stride the sum over
 /// series, but for the mean, which is by series in any case. Null fields are not kept.
 template <Real Scalar>

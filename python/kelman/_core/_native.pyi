@@ -150,8 +150,9 @@ def linear_gradient(
     dQ_ij. `method` is 'shared' if model, start and gaps are the same in all series, 'grouped' if
     they are in large groups of series; else 'lanes', 'univariate' if the problem has S, a singular R, a dense R with partly
     missing rows, or many states, or 'univariate+lanes' for a diffuse start. With a `reference` (N, n) and complete series in
-    'lanes', `moments` (N, n(n+3)) are kept: of all steps but the last, then of the last, the sums of x - reference and of
-    P + its square, row by row up to the diagonal, of smoothed states; NaN where that would lose digits.
+    'lanes' of up to six states, `moments` (N, n(n+3)) are kept: of all steps but the last, then of the last, the sums of
+    x - reference and of P + its square, row by row up to the diagonal, of smoothed states; NaN where that would lose
+    digits.
     """
 
 def linear_moments(

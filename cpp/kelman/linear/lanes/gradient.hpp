@@ -78,8 +78,10 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
       }
       V xs[n];
       smoothed_mean<n>(filtered, back_.r, xs);
-      if (moments_ != nullptr) {
-        add_moments(filtered, xs, k + 1 == passage_.longest());
+      if constexpr (n <= states_with_moments) {
+        if (moments_ != nullptr) {
+          add_moments(filtered, xs, k + 1 == passage_.longest());
+        }
       }
       measurement(k, filtered, passage_.gains(k), xs, result);
     });
