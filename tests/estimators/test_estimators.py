@@ -135,6 +135,9 @@ def test_inputs_are_used_everywhere() -> None:
     assert found.B_ is not None
     error = data.z[700:] - found.predict(data.z[700:], u=data.u[700:])
     assert np.sqrt(np.mean(error[20:] ** 2)) < 0.05
+    assert np.abs(error[:20]).max() < 1.0  # the start knows where the inputs keep the state
+    assert found.score(data.z[:700], u=data.u[:700]) > 1.5
+    assert found.score(data.z[700:], u=data.u[700:]) > 1.5
     for call in (found.transform, found.predict, found.score):
         with pytest.raises(KelmanError, match="u: the model was fitted with 1 input"):
             call(data.z)

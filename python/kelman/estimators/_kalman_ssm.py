@@ -11,7 +11,7 @@ import numpy as np
 
 from kelman._arrays import as_count, one_of
 from kelman.errors import KelmanError, KelmanWarning
-from kelman.estimators._base import StateSpaceEstimator
+from kelman.estimators._base import StateSpaceEstimator, started
 from kelman.estimators._simple import simple_model
 from kelman.identify import Tuned, fit, tune
 
@@ -135,8 +135,8 @@ class KalmanSSM(StateSpaceEstimator):
             model, method, message, converged, count = of_too_little(error, panel, self.n_states or 1, self.max_iter)
             return model, method, message, converged and self.method == "auto", count
         if self.method != "auto" or found.method == "em":
-            return described(found)
-        model, method, message, converged, count = described(found)
+            return described(found, panel)
+        model, method, message, converged, count = described(found, panel)
         plain = _without_cross(model, panel, self.max_iter)
         if plain is None:
             return model, method, message, converged, count
@@ -160,9 +160,9 @@ class KalmanSSM(StateSpaceEstimator):
         return fit(*pieces(panel), **options)
 
 
-def described(found: Any) -> tuple[StateSpace, str, str, bool, int]:
+def described(found: Any, panel: Panel) -> tuple[StateSpace, str, str, bool, int]:
     """What the estimators keep of a fit."""
-    return found.model, str(found.method), str(found.message), bool(found.converged), len(found.history)
+    return started(found.model, panel), str(found.method), str(found.message), bool(found.converged), len(found.history)
 
 
 def of_too_little(error: KelmanError, panel: Panel, n: int, max_iter: int) -> tuple[StateSpace, str, str, bool, int]:

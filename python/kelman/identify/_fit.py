@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,8 @@ _MEAN_MATTERS = 0.1
 
 def innovation_fit(z: Any, u: Any, plan: Plan) -> Fit:
     """Fit a model in innovation form; see `fit`."""
-    return _run(read(z, u), plan)
+    data = read(z, u)
+    return replace(_run(data, plan), _data=data)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from kelman.lti import markov, poles, spectral_radius
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kelman.identify._data import Data
     from kelman.identify._diagnose import Diagnosis
     from kelman.identify._pem import Iteration
     from kelman.identify._predictor import Predictor
@@ -91,6 +92,7 @@ class Fit(PoleReport):
     rank: int
     _predictor: Predictor = field(repr=False)
     _factor: FloatArray = field(repr=False)
+    _data: Data | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Make every array read-only."""
@@ -196,24 +198,31 @@ class Fit(PoleReport):
         head.extend(self.pole_lines())
         return "\n".join(head)
 
-    def diagnose(self, z: Any, u: Any = None, **options: Any) -> Diagnosis:
-        """Check whether the model describes data, those of the fit or others; see `kelman.diagnose`.
+    def diagnose(self, z: Any = None, u: Any = None, **options: Any) -> Diagnosis:
+        """Check whether the model describes the data that it was fitted to, from the first states ``x1``, or others.
 
         Parameters
         ----------
-        z, u : array_like
-            The data; a `Fit` does not keep them.
+        z, u : array_like, optional
+            Other data, which begin as ``model`` does.
         **options
             Those of `kelman.diagnose`.
 
         Returns
         -------
         Diagnosis
-            With ``summary()`` and ``plot()``.
+            With ``summary()`` and ``plot()``; see `kelman.diagnose`.
         """
         from kelman.identify._diagnose import diagnose
 
-        return diagnose(self.model, z, u, **options)
+        model = self.model
+        if z is None and self._data is not None:
+            parts = list(self._data.series())
+            z = [one for one, _ in parts] if len(parts) > 1 else parts[0][0]
+            inputs = [one for _, one in parts] if len(parts) > 1 else parts[0][1]
+            u = inputs if self._data.p else None
+            model = model.replace(m1=self.x1, P1=np.zeros(self.x1.shape + self.x1.shape[-1:]))
+        return diagnose(model, z, u, **options)
 
     def plot(self, **options: Any) -> Any:
         """Draw the fit (needs matplotlib); options go to ``kelman.plotting``."""
