@@ -398,7 +398,7 @@ BAD = {
     "u length": (lambda: kelman.fit(GOOD, GOOD[:-1]), "u"),
     "u series": (lambda: kelman.fit([GOOD] * 3, [GOOD] * 2), "u"),
     "u gap": (lambda: kelman.fit(GOOD, np.full((200, 1), np.nan)), "u"),
-    "method later": (lambda: kelman.fit(GOOD, method="hmc"), "not in this version"),
+    "method later": (lambda: kelman.fit(GOOD, method="gibbs"), "not in this version"),
     "method": (lambda: kelman.fit(GOOD, method="x"), "method"),
     "weighting": (lambda: kelman.fit(GOOD, weighting="x"), "weighting"),
     "x1": (lambda: kelman.fit(GOOD, x1="x"), "x1"),
