@@ -20,7 +20,9 @@ def run(seed: int) -> Row:
         for method in METHODS:
             # Maximum likelihood knows that it is a damped cycle in noise: three numbers decide its predictor, not four.
             known = method == "mle"
-            fit = kelman.fit(z, template=kelman.structural.cycle()) if known else kelman.fit(z, n_states=2, method=method)
+            fit = (
+                kelman.fit(z, template=kelman.structural.cycle()) if known else kelman.fit(z, n_states=2, method=method)
+            )
             row[f"{method}_{N}"] = float(kelman.excess_risk(fit.model, MODEL))
     return row
 
@@ -44,7 +46,13 @@ CHECK = Check(
     "slope",
     "subspace, PEM, maximum likelihood and EM: excess risk falls like 1 / N over 1e3 to 1e6, 20 seeds at each size",
     range(20),
-    ("python/kelman/identify", "python/kelman/lti", "python/kelman/bridge", "python/kelman/linear", "cpp/kelman/linear"),
+    (
+        "python/kelman/identify",
+        "python/kelman/lti",
+        "python/kelman/bridge",
+        "python/kelman/linear",
+        "cpp/kelman/linear",
+    ),
     run,
     judge,
 )

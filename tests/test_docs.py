@@ -14,6 +14,8 @@ import kelman
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL | doctest.FAIL_FAST
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NEEDS = {"scikit-learn.md": "sklearn"}
+"""Pages whose examples need an extra package."""
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(kelman.__path__, "kelman.", onerror=lambda _: None) if "._core" not in m.name
 )
@@ -50,6 +52,8 @@ def test_the_examples_of_a_module_run(name: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_the_examples_of_a_page_run(page: Path) -> None:
     """Each example in README and guide gives the output that it shows, in one session per page."""
+    if page.name in NEEDS:
+        pytest.importorskip(NEEDS[page.name])
     text = page.read_text(encoding="utf-8")
     run(doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0))
 
