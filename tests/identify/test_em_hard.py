@@ -11,7 +11,7 @@ import pytest
 import kelman
 from kelman import Free, Template
 from kelman.identify._em import em
-from kelman.identify._em_step import FLOOR
+from kelman.identify._em_step import FLOOR, Maximiser
 
 
 def never_falls(found: Any) -> None:
@@ -149,6 +149,36 @@ def test_a_start_that_fails_is_named() -> None:
     assert np.isnan(found.loglik[1])
     assert "at the start" in found.message[1]
     assert "step 1" in found.message[1]
+
+
+def test_a_likelihood_that_falls_is_reported_with_its_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An M-step that goes the wrong way from the third iteration on: the best is kept, the message says when and why."""
+    right, calls = Maximiser.__call__, []
+
+    def wrong(self: Maximiser, E: Any, which: Any) -> Any:
+        theta, floor = right(self, E, which)
+        calls.append(1)
+        return (theta if len(calls) < 3 else E.theta / (theta / E.theta) ** 3), floor
+
+    monkeypatch.setattr(Maximiser, "__call__", wrong)
+    template = Template([[1.0]], [[1.0]], [[Free(1e4)]], [[Free(1e4)]], initial="diffuse")
+    found = em(template, template.start, kelman.datasets.nile().z, accelerate=False)
+    assert not found.converged[0]
+    assert "iteration 3: the log-likelihood fell by" in found.message[0]
+    assert found.loglik[0] == found.history[0][2] == found.history[0].max()
+
+
+def test_a_failure_on_the_way_names_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parameters that make no model, however short the step: what failed, at which iteration, and the best so far."""
+
+    def broken(_: Any, E: Any, __: Any) -> Any:
+        return np.full_like(E.theta, np.nan), np.zeros(E.theta.shape, dtype=bool)
+
+    monkeypatch.setattr(Maximiser, "__call__", broken)
+    template = Template([[1.0]], [[1.0]], [[Free(1e4)]], [[Free(1e4)]], initial="diffuse")
+    found = em(template, template.start, kelman.datasets.nile().z)
+    assert "iteration 1: a number is not finite" in found.message[0]
+    np.testing.assert_array_equal(found.theta[0], template.start)
 
 
 def test_interrupted_it_returns_the_best_so_far() -> None:

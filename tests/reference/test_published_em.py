@@ -28,3 +28,15 @@ def test_case_33_robot_by_em() -> None:
     r = kelman.filter(fitted, z)
     near(r.mean[-1], [2.75525732, 11.28568056, -8.63915622, 7.20524186, -4.04385201], 1e-6)
     near(r.mean[-1], model["filtered"], 1e-6)
+
+
+def test_case_39_johnson_and_johnson_by_em() -> None:
+    """Growing trend and quarterly seasonal by EM, finished by quasi-Newton (Shumway and Stoffer, chapter 6); 1e-3."""
+    z = table("johnson_johnson.csv")["value"]
+    A = [[Free(1.03, name="phi"), 0, 0, 0], [0, -1, -1, -1], [0, 1, 0, 0], [0, 0, 1, 0]]
+    Q = [[Free(0.01, name="trend"), 0, 0, 0], [0, Free(0.01, name="season"), 0, 0], [0] * 4, [0] * 4]
+    template = Template(A, [[1, 1, 0, 0]], Q, [[Free(0.25, name="noise")]], m0=[0.7, 0, 0, 0], P0=0.04 * np.eye(4))
+    found = kelman.fit(z, template=template, method="em")
+    near(found.theta[0], 1.0350835, 1e-4)
+    near(np.sqrt(found.theta[1:]), [0.1397052, 0.2208703, 0.0], 1e-3)
+    near(-(found.loglik + 0.5 * len(z) * np.log(2 * np.pi)), -33.0994903, 1e-4)

@@ -103,6 +103,7 @@ class _Run:
         self.message = ["" if trouble == "" else f"at the start: {trouble}" for trouble in self.best.trouble]
         self.converged = np.zeros(F, dtype=bool)
         self.floored = np.zeros((F, template.size), dtype=bool)
+        self._shortened = np.zeros(F, dtype=bool)
         self.scale = np.sqrt(np.maximum(data.total("components", self.active).sum(axis=1), 1.0))
         self.active = np.flatnonzero(np.isfinite(self.best.loglik))
 
@@ -216,11 +217,13 @@ class _Run:
         """One EM step; shorter ones for fits whose likelihood it lowers."""
         theta, floor = self.maximise(E, which)
         found = self.expect(theta, self._reference(E), which)
+        self._shortened[which] = False
         for _ in range(_HALVINGS):
             fell = ~(found.loglik >= E.loglik - _FALL * (1 + np.abs(E.loglik)))
             if not fell.any():
                 break
             back = np.flatnonzero(fell)
+            self._shortened[which[back]] = True
             theta = theta.copy()
             theta[back] = (E.theta[back] + theta[back]) / 2
             again = self.expect(theta[back], self._reference(E.take(back)), which[back])
@@ -233,7 +236,7 @@ class _Run:
         old = self.best.take(which)
         gain = found.loglik - old.loglik
         allowed = _FALL * (1 + np.abs(old.loglik))
-        fell = ~(gain >= -allowed)
+        fell = ~(gain >= -allowed) | (self._shortened[which] & (gain <= 0))
         taken = which[~fell]
         self.best = self.best.put(taken, found.take(np.flatnonzero(~fell)))
         self.count[which] = iteration + 1
@@ -243,7 +246,11 @@ class _Run:
         self._note_slope()
         self.floored[which] = floor
         for i, cause, by in zip(which[fell], np.array(found.trouble, dtype=object)[fell], gain[fell], strict=True):
-            why = str(cause) or f"the log-likelihood fell by {-float(by):.3g}"
+            why = str(cause) or (
+                f"the log-likelihood fell by {-float(by):.3g}, and shorter steps do not raise it"
+                if by < 0
+                else "no step raises the log-likelihood"
+            )
             self.message[int(i)] = f"iteration {iteration + 1}: {why}; the best parameters so far are kept"
         small = ~fell & (np.abs(gain) <= max(self.options.tol, self.options.plateau) * (1 + np.abs(old.loglik)))
         settled = np.zeros(len(which), dtype=bool)
