@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kelman._types import Array
 
 _FREQUENCIES = 400
+_RECORD = 4096  # steps of a record that a start is taken from
 _STABLE = 0.97
 _APART = 0.4  # of two cycles to begin with, in the logarithm of the frequency
 
@@ -51,7 +52,7 @@ class Record:
 
         A second call keeps away from what the first one found, so that two cycles begin apart.
         """
-        T = self.z.shape[1]
+        T = min(self.z.shape[1], _RECORD)
         time = np.linspace(-1.0, 1.0, T)
         slow = np.vander(time, 3)
         middle = low + 0.05 * (high - low)
@@ -62,7 +63,7 @@ class Record:
         if not len(candidates):
             return (low + high) / 2
         power = np.zeros(len(candidates))
-        for series in self.z[:20, :, 0]:
+        for series in self.z[:20, :_RECORD, 0]:
             seen = ~np.isnan(series)
             if seen.sum() < 8:
                 continue
