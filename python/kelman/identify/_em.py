@@ -129,8 +129,11 @@ class _Run:
 
     def gradient(self, E: Expectation) -> Array:
         """The derivative by unconstrained parameters, (F, K)."""
-        jacobian = self.template.constrain_jacobian(self.template.unconstrain(E.theta))
-        return np.asarray(np.einsum("fk,fke->fe", E.gradient, jacobian))
+        try:
+            eta = self.template.unconstrain(E.theta)
+        except KelmanError:  # some covariance is singular to rounding
+            return np.full(E.theta.shape, np.inf)
+        return np.asarray(np.einsum("fk,fke->fe", E.gradient, self.template.constrain_jacobian(eta)))
 
     def run(self, progress: Progress) -> EmResult:
         """Iterate until every fit has stopped, or Ctrl-C."""
@@ -204,12 +207,16 @@ class _Run:
 
     def _jump(self, zero: Array, one: Array, two: Array) -> Array:
         """SQUAREM: from eta_0 by 2 alpha r + alpha² v, never less far than the second EM step."""
-        eta0, eta1, eta2 = (self.template.unconstrain(theta) for theta in (zero, one, two))
+        try:
+            eta0, eta1, eta2 = (self.template.unconstrain(theta) for theta in (zero, one, two))
+        except KelmanError:  # some covariance is singular to rounding
+            return two
         r, v = eta1 - eta0, (eta2 - eta1) - (eta1 - eta0)
         size_r, size_v = np.linalg.norm(r, axis=1), np.linalg.norm(v, axis=1)
         alpha = np.clip(np.divide(size_r, size_v, out=np.ones_like(size_r), where=size_v > 0), 1.0, 1e3)
         eta = eta0 + 2 * alpha[:, None] * r + alpha[:, None] ** 2 * v
-        theta = self.template.constrain(eta)
+        with np.errstate(all="ignore"):
+            theta = self.template.constrain(eta)
         sound = np.isfinite(theta).all(axis=1) & (alpha > 1)
         return np.where(sound[:, None], theta, two)
 

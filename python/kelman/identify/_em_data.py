@@ -153,7 +153,8 @@ class Expecter:
     def __call__(self, theta: Array, reference: Array, which: Array) -> Expectation:
         """Return the expectation at theta (F, K) for the fits `which` (F,)."""
         try:
-            return self._at(theta, reference, which)
+            with np.errstate(all="ignore"):
+                return self._at(theta, reference, which)
         except KelmanError as error:
             if len(theta) == 1:
                 return self._failed(theta, reference, str(error))

@@ -371,7 +371,7 @@ def _lifted(W: Array, low: Array) -> Array:
     variances = np.maximum(np.einsum("fii->fi", W), low)
     size = np.sqrt(variances)
     values, vectors = np.linalg.eigh(W / size[:, :, None] / size[:, None, :])
-    values = np.maximum(values, 1e-14 * W.shape[1])
+    values = np.maximum(values, 1e-12)
     unit = (vectors * values[:, None, :]) @ np.swapaxes(vectors, 1, 2)
     diagonal = np.sqrt(np.einsum("fii->fi", unit))
     factor = size / np.minimum(diagonal, 1.0)
