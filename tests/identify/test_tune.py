@@ -34,6 +34,9 @@ def test_the_nile() -> None:
     assert tuned.converged
     assert tuned.loglik == pytest.approx(-632.5456, abs=1e-3)
     assert (tuned.identifiable, tuned.hidden, tuned.nobs) == (2, (), 100)
+    other = kelman.tune(one, kelman.datasets.nile().z, method="correlation")
+    assert other.converged, other.message
+    assert other.loglik > tuned.loglik - 1  # another estimate, as good by the likelihood as the sample allows
 
 
 @pytest.mark.parametrize("word_R", WORDS)

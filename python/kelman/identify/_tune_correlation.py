@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kelman.identify._noise_block import NoiseBlock
     from kelman.models import StateSpace
 
-_ROUNDS = 20
+_ROUNDS = 50
 _SETTLED = 1e-4
 _FORGOTTEN = 1e-4
 _UNSEEN = 1e-7
@@ -103,10 +103,11 @@ def correlate(model: StateSpace, run: Filtered, blocks: tuple[NoiseBlock, NoiseB
     """Estimate, take the gain of what was found, and so on until nothing changes."""
     _require_complete(run)
     Q, R = blocks[0].base, blocks[1].base
-    settled, rounds = False, 0
+    settled, rounds, begin = False, 0, 0
     for rounds in range(1, _ROUNDS + 1):  # noqa: B007
         at = model.replace(Q=_positive(Q, blocks[0].base), R=_positive(R, blocks[1].base), S=None)
-        new_Q, new_R = _solve(regression(at, blocks, lags), _sample(at, run, lags), blocks, (Q, R))
+        C, pairs, begin = _sample(at, run, lags, begin)  # steps once left out stay out: else rounds may go in circles
+        new_Q, new_R = _solve(regression(at, blocks, lags), (C, pairs), blocks, (Q, R))
         change = max(_change(new_Q, Q), _change(new_R, R))
         Q, R = new_Q, new_R
         if change < _SETTLED:
@@ -131,8 +132,10 @@ def _require_complete(run: Filtered) -> None:
         raise KelmanError("z: has gaps, and a constant gain needs every value; use method='likelihood'")
 
 
-def _sample(model: StateSpace, run: Filtered, lags: int) -> tuple[Array, Array]:
-    """Autocovariances (lags + 1, m, m) of the innovations of the steady filter, and the number of pairs of each."""
+def _sample(model: StateSpace, run: Filtered, lags: int, least: int) -> tuple[Array, Array, int]:
+    """Autocovariances (lags + 1, m, m) of the innovations of the steady filter, the number of pairs of each, and how many
+    steps were left out, at least `least`, until the start is forgotten.
+    """
     F, _, _ = _steady(model)
     radius = float(np.abs(np.linalg.eigvals(F)).max(initial=0.0))
     memory = int(np.ceil(np.log(_FORGOTTEN) / np.log(max(radius, 1e-4)))) if radius < 1 else run.z.shape[1]
@@ -145,7 +148,7 @@ def _sample(model: StateSpace, run: Filtered, lags: int) -> tuple[Array, Array]:
     u = None if run.u is None else np.ascontiguousarray(run.u[:, first:])
     e = linear.filter(ready, run.z[:, first:], u, store="all", on_error="nan").innovation
     T = e.shape[1]
-    begin = min(memory, T // 4)
+    begin = max(least, min(memory, T // 4))
     inside = (np.arange(T) >= begin) & (np.arange(T) < (run.lengths - first)[:, None])
     e = np.where(inside[..., None] & np.isfinite(e), e, 0.0)
     total, pairs = np.zeros((lags + 1, e.shape[2], e.shape[2])), np.zeros(lags + 1)
@@ -154,7 +157,7 @@ def _sample(model: StateSpace, run: Filtered, lags: int) -> tuple[Array, Array]:
         pairs[j] = np.count_nonzero(inside[:, j:] & inside[:, : T - j])
     if pairs[0] < 2 * len(e[0, 0]) or pairs[-1] == 0:
         raise KelmanError(f"z: too short for {lags} lags of its autocovariances")
-    return total / pairs[:, None, None], pairs
+    return total / pairs[:, None, None], pairs, begin
 
 
 def _solve(
