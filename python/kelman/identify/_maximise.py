@@ -177,7 +177,7 @@ def _newton(
         return point
 
     best: list[Any] = [*objective(eta), eta]
-    before = [best[0]]
+    before, idle = [best[0]], [0]
 
     def function(x: Array) -> tuple[float, Array]:
         point = at(x)
@@ -193,6 +193,9 @@ def _newton(
     def callback(_: Any) -> None:
         note("Newton", best[0], best[1])
         gain, before[0] = best[0] - before[0], best[0]
+        idle[0] = idle[0] + 1 if gain <= 1e-13 * (1 + abs(best[0])) else 0
+        if idle[0] > 5:  # rounding is all that is left
+            raise StopIteration
         if gain < 0.1 * goal**2 and float(np.linalg.norm((best[1] * scale)[free])) < goal:
             raise StopIteration
 

@@ -11,11 +11,13 @@ from kelman.errors import KelmanError, ModelTypeError
 from kelman.linear import loglik_and_grad
 from kelman.linear._series import read_u, read_z
 from kelman.models import Template
+from kelman.models._transforms import Bounded
 
 if TYPE_CHECKING:
     from kelman._types import Array
 
 _STEP = 1e-3
+_LONGEST = 5.0
 
 
 class Objective:
@@ -59,6 +61,7 @@ class Objective:
             raise KelmanError("z: every value is missing (nan); there is nothing to learn from")
         self.best: tuple[float, Array, Array] | None = None
         self.evaluations = 0
+        self.longest = longest(template)
 
     @property
     def series(self) -> int:
@@ -141,8 +144,20 @@ class Objective:
             curvature = np.abs(np.diagonal(gradients - here)) / steps
             curvature = np.where(np.isfinite(values), curvature, 0.0)
             found = np.where(curvature > 0, 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), guess)
-            guess = np.clip(found, 1e-8 * guess, 1e2 * guess)
+            guess = np.minimum(np.clip(found, 1e-8 * guess, 1e2 * guess), self.longest)
         return np.asarray(guess)
+
+
+def longest(template: Template) -> Array:
+    """The longest scale that each eta may have (K,): a few units for logarithms and the like, where flat means a bound."""
+    caps = np.full(template.size, np.inf)
+    for block in template._blocks:
+        plain = (
+            isinstance(block.transform, Bounded)
+            and not np.isfinite([block.transform.lower, block.transform.upper]).any()
+        )
+        caps[block.columns] = np.inf if plain else _LONGEST
+    return caps
 
 
 def batch(template: Template, eta: Array, z: Array, u: Array | None, threads: int | None) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kelman.identify._objective import Objective, batch, naturals
+from kelman.identify._objective import Objective, batch, longest, naturals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +129,7 @@ def _rescale(panel: Panel, state: Climb, which: Array) -> None:
     hessian, fine = panel.second(state.eta[which], 1e-4 * guess, which)
     curvature = np.abs(np.diagonal(hessian, axis1=1, axis2=2)) * fine[:, None]
     scale = np.where(curvature > 0, 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), guess)
-    state.scale[which] = np.clip(scale, 1e-8 * guess, 1e2 * guess)
+    state.scale[which] = np.minimum(np.clip(scale, 1e-8 * guess, 1e2 * guess), longest(panel.template))
 
 
 def _step(panel: Panel, state: Climb, inverse: Array, lowest: Array, active: Array) -> Array:
