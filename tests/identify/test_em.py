@@ -13,6 +13,7 @@ from kelman import Free, Template, Tied
 from kelman.identify._em import em
 from tests.identify.em_oracle import expected_loglik, second_moments, system, whole_step
 from tests.linear.gradient_cases import build
+from tests.oracles import Dense
 
 STARTS = ("x0", "x1", "x1_inf", "diffuse")
 
@@ -150,6 +151,26 @@ def test_a_step_with_constraints_is_a_maximum(name: str, gaps: float) -> None:
             slope = expected(middle + step, middle) - expected(middle - step, middle)
         assert abs(slope) / (2 * step[k]) < 1e-4, template.names[k]
     assert expected(theta1, theta1) >= expected(theta0, theta0) - 1e-9
+
+
+def test_known_matrices_may_vary_in_time() -> None:
+    """Regressors in H, a transition of its own at every step: Q and R after one step, from the joint Gaussian."""
+    model, z, _ = build("x1", n=2, m=2, N=1, T=10, gaps=0.2, time="A H", diagonal=True)
+    R = [[Free(model.R[0, 0]), 0.0], [0.0, Free(model.R[1, 1])]]
+    template = Template(model.A, model.H, Free(model.Q), R, m1=model.m1, P1=model.P1)
+    after = one_step(template, z[0])
+    dense = Dense(model, z[0])
+    Q, squares = np.zeros((2, 2)), np.zeros(2)
+    for k in range(10):
+        if k > 0:
+            both = dense.given(10, np.r_[dense.x(k), dense.x(k - 1)])
+            W = np.hstack([np.eye(2), -model.A[k]])
+            Q += W @ both.cov @ W.T + np.outer(W @ both.mean, W @ both.mean)
+        x = dense.given(10, dense.x(k))
+        error = z[0, k] - model.H[k] @ x.mean
+        squares += np.nan_to_num(error**2 + (model.H[k] @ x.cov @ model.H[k].T).diagonal() + 0 * z[0, k])
+    np.testing.assert_allclose(after.Q, Q / 9, atol=1e-8)
+    np.testing.assert_allclose(after.R.diagonal(), squares / (~np.isnan(z[0])).sum(axis=0), atol=1e-8)
 
 
 def test_the_fit_ends_at_the_maximum_likelihood() -> None:

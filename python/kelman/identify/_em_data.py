@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kelman._types import Array
     from kelman.identify._em_wiring import Wiring
 
+_BLOCK = 4096
 _STATUS = {1: "a covariance is not positive definite", 2: "an impossible measurement", 3: "a number is not finite"}
 
 
@@ -41,15 +42,23 @@ class Data:
         self.u = read_u(u, p, N=self.N, T=self.T, dtype=FLOAT64, lengths=series.lengths, batched=series.batched)
         self.lengths = np.full(self.N, self.T) if series.lengths is None else np.asarray(series.lengths)
         self.ragged = series.lengths is not None
-        seen = ~np.isnan(series.z)
+        counts = np.zeros((self.N, 2))
+        components, squares = np.zeros((self.N, m)), np.zeros((self.N, m))
+        for first in range(0, self.N, _BLOCK):  # no array of the size of z
+            some = slice(first, first + _BLOCK)
+            seen = ~np.isnan(self.z[some])
+            full = seen.sum(axis=2)
+            counts[some, 0], counts[some, 1] = (full > 0).sum(axis=1), ((full > 0) & (full < m)).sum(axis=1)
+            components[some] = seen.sum(axis=1)
+            known = np.where(seen, self.z[some], 0.0)
+            squares[some] = np.einsum("ntj,ntj->nj", known, known)
+        self.partial = bool(counts[:, 1].any())
         self._by_series = {
             "steps": self.lengths.astype(float),
-            "measured": seen.any(axis=2).sum(axis=1).astype(float),
-            "components": seen.sum(axis=1).astype(float),
-            "squares": np.where(seen, series.z.astype(float) ** 2, 0.0).sum(axis=1),
+            "measured": counts[:, 0],
+            "components": components,
+            "squares": squares,
         }
-        count = seen.sum(axis=2)
-        self.partial = bool(((count > 0) & (count < m)).any())
 
     @property
     def fits(self) -> int:
