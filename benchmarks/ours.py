@@ -137,6 +137,20 @@ def em(problem: Problem, threads: int) -> dict[str, Way]:
     return {"EM": (work, lambda r: {"loglik": r.history[:, :5]})}
 
 
+def variances(problem: Problem, threads: int) -> dict[str, Way]:
+    """The most likely variances of each series; what is compared is the likelihood that they reach."""
+    if not hasattr(kelman, "Template"):
+        raise Missing("kelman.Template is not in this installation")
+    model, free = problem.model, kelman.Free
+    m1, P1 = model.first
+    template = kelman.Template(model.A, model.H, [[free()]], [[free()]], m1=m1, P1=P1)
+
+    def work() -> Any:
+        return kelman.fit(problem.z, template=template, per_series=True, threads=threads)
+
+    return {"fit": (work, lambda r: {"loglik": np.asarray(r.loglik)})}
+
+
 def stream(problem: Problem, threads: int) -> dict[str, Way]:
     """One call of a Stepper for each step."""
     model, rows = state_space(problem), list(problem.z[0])
@@ -157,5 +171,6 @@ TASKS: Mapping[str, Callable[[Problem, int], dict[str, Way]]] = {
     "both": both,
     "gradient": gradient,
     "em": em,
+    "variances": variances,
     "stream": stream,
 }

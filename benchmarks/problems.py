@@ -84,7 +84,18 @@ def dense() -> Model:
     return Model(A, H, half @ half.T + 0.1 * np.eye(50), np.eye(20), np.zeros(50), np.eye(50))
 
 
-MODELS: dict[str, Callable[[], Model]] = {"velocity": constant_velocity, "seasonal": seasonal, "dense": dense}
+def level() -> Model:
+    """A level that moves, in noise: n = 1, m = 1."""
+    one = np.eye(1)
+    return Model(one, one, 0.5 * one, one, np.zeros(1), 10 * one)
+
+
+MODELS: dict[str, Callable[[], Model]] = {
+    "level": level,
+    "velocity": constant_velocity,
+    "seasonal": seasonal,
+    "dense": dense,
+}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ def flops(task: str, n: int, m: int, shared: bool) -> float:
         return 3 * mean + 2 * n * n + 2 * n * m if shared else forward(n, m) + backward(n, m) + 4 * n**3 + 4 * n * n * m
     if task == "em":  # twenty times the gradient, and the smoothed covariances again
         return 20 * (2 * forward(n, m) + 2 * backward(n, m) + 4 * n**3 + 4 * n * n * m)
+    if task == "variances":  # some forty gradients: steps, their searches, second derivatives
+        return 40 * flops("gradient", n, m, shared=False)
     back = 4 * n * n + 4 * n * m  # A' r, x + P r; H' u, K' r
     return mean + back if shared else forward(n, m) + backward(n, m)
 

@@ -148,6 +148,10 @@ TABLE = (
         (50, 100), {"EM": 10}, per_series=True, checked=(4, 200),
     ),
     Workload(
+        "K9", "maximum likelihood of both variances of a level, for each series by itself", "variances", "level", 1000, 200,
+        (100, 100), {"fit": 20}, unit="ms", checked=(4, 200),
+    ),
+    Workload(
         "K10", "online: one call for each step of one series", "stream", "velocity", 1, 20_000, (1, 2000),
         {"Stepper": 5}, checked=(1, 500),
     ),

@@ -115,6 +115,26 @@ def em(problem: Problem) -> tuple[Any, Any]:
     return run, lambda result, few: {"loglik": result[:few, :5]}
 
 
+def variances(problem: Problem) -> tuple[Any, Any]:
+    """The likelihood at the most likely Q and R of each series by itself, by a simplex of their logarithms."""
+    from scipy.optimize import minimize
+
+    model = problem.model
+    m1, P1 = model.first
+
+    def best(z: Array) -> float:
+        def lost(eta: Array) -> float:
+            Q, R = np.exp(eta)[:, None, None]
+            return -float(forward_from(Model(model.A, model.H, Q, R, m1, P1), z)[2])
+
+        spread = float(np.log(np.diff(z, axis=0).var() / 3))
+        return -float(
+            minimize(lost, [spread, spread], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10}).fun
+        )
+
+    return lambda: np.array([best(z) for z in problem.z]), lambda result, few: {"loglik": result[:few]}
+
+
 def forward_from(model: Model, z: Array) -> tuple[Array, Array, float]:
     """As `forward`, but m0 and P0 are those of the state at the first measurement."""
     undone = np.linalg.solve(model.A, model.m0)  # A x_0 = m_1, A P_0 A' + Q = P_1: what `forward` will make of it

@@ -78,7 +78,9 @@ def main() -> None:
     except ImportError as error:
         print(json.dumps({"missing": str(error)}), file=channel, flush=True)
         return
-    tasks = [x for x in ("filter", "loglik", "smooth", "both", "gradient", "em", "stream") if hasattr(peer, x)]
+    tasks = [
+        x for x in ("filter", "loglik", "smooth", "both", "gradient", "em", "variances", "stream") if hasattr(peer, x)
+    ]
     hello = {"name": peer.NAME, "version": version(peer.NAME), "tasks": tasks, "gaps": sorted(peer.GAPS)}
     print(json.dumps(hello), file=channel, flush=True)
     for line in sys.stdin:

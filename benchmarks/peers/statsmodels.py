@@ -72,3 +72,21 @@ def both(problem: Problem) -> tuple[Any, Any]:
         "smoothed_mean": np.array([r.smoothed_state.T for r in results[:few]]),
         "smoothed_cov": np.array([np.moveaxis(r.smoothed_state_cov, -1, 0) for r in results[:few]]),
     }
+
+
+def variances(problem: Problem) -> tuple[Any, Any]:
+    """Maximum likelihood of a local level, series after series, from its own starts by its own optimiser."""
+    from statsmodels.tsa.statespace.structural import UnobservedComponents
+
+    m1, P1 = problem.model.first
+
+    def run() -> Any:
+        found = []
+        for z in problem.z:
+            model = UnobservedComponents(z[:, 0], "local level")
+            model.ssm.initialize_known(m1, P1)
+            model.loglikelihood_burn = 0
+            found.append(model.fit(disp=0, cov_type="none").llf)
+        return np.array(found)
+
+    return run, lambda results, few: {"loglik": results[:few]}
