@@ -154,7 +154,9 @@ class _Run:
 
     def _result(self) -> EmResult:
         names = self.template.names
-        floored = tuple(tuple(names[k] for k in np.flatnonzero(row)) for row in self.floored)
+        floored: tuple[tuple[str, ...], ...] = ((),) * len(self.floored)
+        if self.floored.any():
+            floored = tuple(tuple(names[k] for k in np.flatnonzero(row)) for row in self.floored)
         for i, found in enumerate(floored):
             if found:
                 self.converged[i] = False

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 FLOOR = 1e-12
 """Standard deviations do not fall below this part of the root mean square of what they disturb."""
 
+_NEAR = 1e6
+"""Variances above this multiple of the floor that was found last are far from it."""
+
 _SINGULAR = 1e-13
 
 
@@ -70,6 +73,7 @@ class Maximiser:
         self._slopes = [(np.searchsorted(self._odd_all, e.odd), e.slopes_of_W()) for e in self._odd]
         low, high = (np.array([getattr(p, x) for p in wiring.template._parameters]) for x in ("lower", "upper"))
         self._low, self._high = low, high
+        self._lows: dict[str, Array] = {}
         plain = all(isinstance(block.transform, (Bounded, Cholesky)) for block in wiring.template._blocks)
         self._simple = plain
         """Whether bounds and positive covariances are all that the transforms ask for."""
@@ -247,9 +251,11 @@ class Maximiser:
         for e in self.equations:
             if not e.varies or not self.wiring.fields[e.cov].plain:
                 continue
-            low = self._lowest(e, E, which)
             W = e.W(theta, fresh=True)
             variances = np.einsum("fii->fi", W)
+            low = self._lows.get(e.cov)
+            if low is None or len(low) != len(theta) or (variances < _NEAR * low).any():
+                low = self._lows[e.cov] = self._lowest(e, E, which)
             for block in e.blocks:
                 if block.variances is None:
                     continue
