@@ -120,3 +120,20 @@ def test_each_series_by_itself() -> None:
     template = Template([[Free(0.5)]], [[1.0]], [[Free()]], [[Free()]], initial="stationary")
     a, b = (kelman.fit(z, template=template, per_series=True, method=method) for method in ("em", "mle"))
     np.testing.assert_allclose(a.loglik, b.loglik, atol=1e-5)
+
+
+def test_each_series_by_itself_interrupted() -> None:
+    """Ctrl-C while EM runs for many series: no long climb afterwards, nothing called converged."""
+    calls: list[int] = []
+
+    def stop(iteration: int, _: float) -> None:
+        calls.append(iteration)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    z = np.stack([kelman.datasets.nile().z, kelman.datasets.nile().z[::-1]])
+    with pytest.warns(NumericalWarning, match="interrupted"):
+        found = kelman.fit(z, template=local_level(), per_series=True, method="em", progress=stop)
+    assert len(calls) == 2
+    assert not found.converged.any()
+    assert np.isfinite(found.loglik).all()

@@ -183,9 +183,12 @@ def panel_fit(
     panel = Panel(objective)
     theta = begin(panel)
     if by_em:
-        theta = em(
+        found = em(
             template, theta, z, u, per_series=True, max_iter=max_iter, plateau=1e-6, threads=threads, progress=report
-        ).theta
+        )
+        theta = found.theta
+        if any(message.startswith("interrupted") for message in found.message):
+            report = _halt
     start = template.unconstrain(theta)
     lowest = floors(panel)
     state, stopped = climb(panel, start, lowest, max_iter=max_iter, tol=tol, report=report)
@@ -216,6 +219,11 @@ def panel_fit(
         _lowest=lowest,
         _objective=objective,
     )
+
+
+def _halt(_: int, __: float) -> None:
+    """Go on with an interruption that EM has answered: the climb ends at its first step."""
+    raise KeyboardInterrupt
 
 
 def _has_priors(template: Template) -> bool:
