@@ -24,6 +24,7 @@ _PLOTS: dict[str, str] = {
     "ForecastResult": "plot_forecast",
     "Simulation": "plot_simulation",
     "Fit": "plot_fit",
+    "OrderSelection": "plot_order_selection",
     "PanelFit": "plot_panel_fit",
     "ParameterFit": "plot_parameter_fit",
     "Posterior": "plot_posterior",

@@ -85,3 +85,19 @@ def test_a_fitted_template_its_profile_and_a_panel_are_drawn() -> None:
     )
     counts = [sum(bar.get_height() for bar in ax.patches) for ax in many.plot().axes]
     assert counts == [3, 3]
+
+
+def test_order_selection_has_three_panels(series: np.ndarray) -> None:
+    """Correlations with their threshold, BIC and held-out likelihood are drawn, the chosen orders too; or that nothing is held out."""
+    found = kelman.identify.select_order(series)
+    one, two, three = found.plot().axes
+    assert found.threshold in one.lines[-1].get_ydata()
+    np.testing.assert_allclose(two.lines[0].get_ydata(), found.bic - found.bic.min())
+    assert two.lines[1].get_xdata()[0] == found.by_bic
+    held = next(
+        line
+        for line in three.lines
+        if len(line.get_xdata()) == len(found.orders) and line.get_color() == two.lines[0].get_color()
+    )
+    np.testing.assert_allclose(held.get_ydata(), found.heldout - found.heldout.max())
+    assert "nothing held out" in kelman.identify.select_order(series, holdout=0).plot().axes[2].texts[0].get_text()

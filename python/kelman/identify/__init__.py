@@ -9,6 +9,7 @@ from kelman.identify._em import EmResult as EmResult, em as em
 from kelman.identify._identifiability import Identifiability as Identifiability, identifiability as identifiability
 from kelman.identify._innovations import NormalisedSquares as NormalisedSquares
 from kelman.identify._maximise import FitStep as FitStep
+from kelman.identify._order import OrderSelection as OrderSelection, select_order as select_order
 from kelman.identify._panel_fit import PanelFit as PanelFit
 from kelman.identify._parameter_fit import ParameterFit as ParameterFit
 from kelman.identify._pem import Iteration as Iteration
@@ -17,6 +18,7 @@ from kelman.identify._posterior import Posterior as Posterior
 from kelman.identify._profile import Profile as Profile
 from kelman.identify._residual_tests import ResidualTest as ResidualTest
 from kelman.identify._result import Fit as Fit
+from kelman.identify._stages import Stage as Stage
 from kelman.identify._structure import Reach as Reach
 from kelman.identify._train import train as train
 from kelman.identify._train_objective import Step as Step
@@ -35,6 +37,7 @@ __all__ = [
     "Identifiability",
     "Iteration",
     "NormalisedSquares",
+    "OrderSelection",
     "PanelFit",
     "ParameterFit",
     "PoleEllipses",
@@ -42,6 +45,7 @@ __all__ = [
     "Profile",
     "Reach",
     "ResidualTest",
+    "Stage",
     "Step",
     "TrainResult",
     "Tuned",
@@ -53,6 +57,7 @@ __all__ = [
     "em",
     "fit",
     "identifiability",
+    "select_order",
     "train",
     "tune",
 ]

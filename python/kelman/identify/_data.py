@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The data of a fit: one series, many, or a ragged list, as padded float64 arrays without gaps."""
+"""The data of a fit: one series, many, or a ragged list, as padded float64 arrays; at gaps they are cut."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from kelman.lti._check import FloatArray
 
 
+_ADVICE = (
+    "the prediction-error method needs every value: with gaps use method='mle' or 'em' (the exact likelihood), 'subspace', or "
+    "'auto', which chooses"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """Measurements and inputs of N series, zero past their ends.
@@ -29,11 +35,14 @@ class Data:
     u : ndarray, shape (N, T, p)
         p = 0 without inputs.
     lengths : ndarray of int, shape (N,)
+    missing : int
+        Steps left out because a value is missing there; where there are any, the series are the stretches between gaps.
     """
 
     z: FloatArray
     u: FloatArray
     lengths: NDArray[np.int64]
+    missing: int = 0
 
     @property
     def m(self) -> int:
@@ -71,7 +80,15 @@ class Data:
     def affine(self, mean_z: FloatArray, scale_z: FloatArray, mean_u: FloatArray, scale_u: FloatArray) -> Data:
         """Return (z - mean) / scale, padding kept at zero."""
         inside = self.mask()[:, :, None]
-        return Data((self.z - mean_z) / scale_z * inside, (self.u - mean_u) / scale_u * inside, self.lengths)
+        return replace(self, z=(self.z - mean_z) / scale_z * inside, u=(self.u - mean_u) / scale_u * inside)
+
+    def at_least(self, steps: int) -> Data:
+        """Return the series of at least so many steps."""
+        long = self.lengths >= steps
+        if long.all():
+            return self
+        last = int(self.lengths[long].max(initial=0))
+        return replace(self, z=self.z[long, :last], u=self.u[long, :last], lengths=self.lengths[long])
 
 
 def _std(x: FloatArray, mean: FloatArray, inside: NDArray[np.bool_], total: int) -> FloatArray:
@@ -82,44 +99,67 @@ def _std(x: FloatArray, mean: FloatArray, inside: NDArray[np.bool_], total: int)
     return spread
 
 
-def read(z: Any, u: Any) -> Data:
-    """Check the user's z and u and bring them to one layout."""
-    z_list = _series("z", z)
+def read(z: Any, u: Any, *, gaps: bool = False) -> Data:
+    """Check the user's z and u and bring them to one layout; with `gaps`, NaN in z cuts a series in two."""
+    return assemble(*read_series(z, u, gaps=gaps))
+
+
+def read_series(z: Any, u: Any, *, gaps: bool = False) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Check the user's z and u; return a list of z (T, m) and one of u (T, p), NaN in z where values are missing."""
+    z_list = _series("z", z, gaps)
     lengths = np.array([len(one) for one in z_list], dtype=np.int64)
     widths = {one.shape[1] for one in z_list}
     if len(widths) != 1:
         raise KelmanError(f"z: every series must have the same number of measured values, got {sorted(widths)}")
     if u is None:
-        u_list = [np.zeros((length, 0)) for length in lengths]
-    else:
-        u_list = _series("u", u)
-        if len(u_list) != len(z_list):
-            if len(u_list) != 1 or len(set(lengths.tolist())) != 1:
-                raise KelmanError(f"u: expected {len(z_list)} series as in z, got {len(u_list)}")
-            u_list = u_list * len(z_list)
-        if len({one.shape[1] for one in u_list}) != 1:
-            raise KelmanError("u: every series must have the same number of inputs")
-        for i, (one, length) in enumerate(zip(u_list, lengths, strict=True)):
-            if len(one) != length:
-                which = f" of series {i}" if len(z_list) > 1 else ""
-                raise KelmanError(f"u{which}: expected {length} steps as in z, got {len(one)}")
-    return Data(_pad(z_list), _pad(u_list), lengths)
+        return z_list, [np.zeros((length, 0)) for length in lengths]
+    u_list = _series("u", u)
+    if len(u_list) != len(z_list):
+        if len(u_list) != 1 or len(set(lengths.tolist())) != 1:
+            raise KelmanError(f"u: expected {len(z_list)} series as in z, got {len(u_list)}")
+        u_list = u_list * len(z_list)
+    if len({one.shape[1] for one in u_list}) != 1:
+        raise KelmanError("u: every series must have the same number of inputs")
+    for i, (one, length) in enumerate(zip(u_list, lengths, strict=True)):
+        if len(one) != length:
+            which = f" of series {i}" if len(z_list) > 1 else ""
+            raise KelmanError(f"u{which}: expected {length} steps as in z, got {len(one)}")
+    return z_list, u_list
 
 
-def _series(name: str, value: Any) -> list[FloatArray]:
+def assemble(z_list: list[FloatArray], u_list: list[FloatArray]) -> Data:
+    """Pad series that `read_series` returned, cut into the stretches between gaps."""
+    z_cut, u_cut, missing = [], [], 0
+    for z, u in zip(z_list, u_list, strict=True):
+        whole = np.isfinite(z).all(axis=1)
+        if whole.all():
+            z_cut.append(z)
+            u_cut.append(u)
+            continue
+        missing += int((~whole).sum())
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], whole, [False]]).astype(np.int8)))
+        for first, stop in edges.reshape(-1, 2):
+            z_cut.append(z[first:stop])
+            u_cut.append(u[first:stop])
+    if not z_cut:
+        raise KelmanError("z: no step has all of its values")
+    return Data(_pad(z_cut), _pad(u_cut), np.array([len(one) for one in z_cut], dtype=np.int64), missing)
+
+
+def _series(name: str, value: Any, gaps: bool = False) -> list[FloatArray]:
     if isinstance(value, (list, tuple)) and len(value) and all(np.ndim(one) >= 1 for one in value):
         found = []
         for i, one in enumerate(value):
-            array = _finite(f"{name}[{i}]", one)
+            array = _finite(f"{name}[{i}]", one, gaps)
             if array.ndim > 2:
                 raise KelmanError(f"{name}[{i}]: expected one series (T,) or (T, m), got shape {array.shape}")
             found.append(array[:, None] if array.ndim == 1 else array)
         if len({one.shape for one in found}) == 1 and all(np.ndim(one) == 1 for one in value):
-            return _nested(name, value)
+            return _nested(name, value, gaps)
         return _checked(name, found)
     if isinstance(value, (list, tuple)) and not len(value):
         raise KelmanError(f"{name}: the list of series is empty")
-    array = _finite(name, value)
+    array = _finite(name, value, gaps)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim == 2:
@@ -129,11 +169,11 @@ def _series(name: str, value: Any) -> list[FloatArray]:
     raise KelmanError(f"{name}: expected shape (T,), (T, m), (N, T, m) or a list of series, got {describe(value)}")
 
 
-def _nested(name: str, value: Any) -> list[FloatArray]:
+def _nested(name: str, value: Any, gaps: bool) -> list[FloatArray]:
     """Treat a list of vectors as series if they are arrays, and as the rows of one matrix if they are plain lists."""
     if all(isinstance(one, np.ndarray) for one in value):
-        return _checked(name, [_finite(name, one)[:, None] for one in value])
-    return _checked(name, [_finite(name, value)])
+        return _checked(name, [_finite(name, one, gaps)[:, None] for one in value])
+    return _checked(name, [_finite(name, value, gaps)])
 
 
 def _checked(name: str, series: list[FloatArray]) -> list[FloatArray]:
@@ -151,15 +191,14 @@ def _checked(name: str, series: list[FloatArray]) -> list[FloatArray]:
     return series
 
 
-def _finite(name: str, value: Any) -> FloatArray:
+def _finite(name: str, value: Any, gaps: bool = False) -> FloatArray:
     array = as_floats(value, name, nan_is_missing=True).astype(np.float64, copy=False)
-    finite = np.isfinite(array)
+    finite = ~np.isinf(array) if gaps else np.isfinite(array)
     if not finite.all():
         place = [int(i) for i in np.argwhere(~finite)[0]]
-        raise KelmanError(
-            f"{name}: {int((~finite).sum())} entries are NaN or infinite, the first at index {place}; "
-            "subspace and prediction-error fits need every value: cut the record there and give the pieces as a list"
-        )
+        count, what = int((~finite).sum()), "infinite" if gaps else "NaN or infinite"
+        advice = "mark a missing value by NaN" if gaps else _ADVICE if name.startswith("z") else "every value is needed"
+        raise KelmanError(f"{name}: {count} entries are {what}, the first at index {place}; {advice}")
     return array
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ import numpy as np
 from kelman._arrays import as_count, one_of
 from kelman.errors import KelmanError, ModelWarning, NumericalWarning
 from kelman.identify import _pem, _subspace, _uncertainty
+from kelman.identify._candidates import by_bic, candidates, check_order, largest_order
 from kelman.identify._data import read
 from kelman.identify._predictor import Predictor, Records, free_parameters, gauge, predictor
 from kelman.identify._result import Fit
-from kelman.lti import poles, spectral_radius
+from kelman.identify._stages import Stage
+from kelman.lti import poles
 from kelman.models import StateSpace
 
 if TYPE_CHECKING:
@@ -28,9 +31,10 @@ _MEAN_MATTERS = 0.1
 
 
 def innovation_fit(z: Any, u: Any, plan: Plan) -> Fit:
-    """Fit a model in innovation form; see `fit`."""
-    data = read(z, u)
-    return replace(_run(data, plan), _data=data)
+    """Fit a model in innovation form; see `fit`. Gaps are for "subspace" only."""
+    data = read(z, u, gaps=plan.method == "subspace")
+    found = _run(data, plan)
+    return replace(found, _data=data.at_least(2 * found.block_rows) if data.missing else data)
 
 
 @dataclass(frozen=True)
@@ -106,19 +110,53 @@ def _refuse_redundant(work: Data) -> None:
         raise KelmanError(f"z: components {share} are linearly dependent (one of them is redundant); leave one out")
 
 
-def _run(data: Data, plan: Plan) -> Fit:
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What does not depend on the order: the data, standardised and in the units of the weighting, and their decomposition."""
+
+    standard: _Standard
+    units: Data
+    factor: _subspace.Factor
+    space: _subspace.Subspace
+    canonical: _subspace.Subspace
+
+    @property
+    def rows(self) -> int:
+        """Block rows."""
+        return self.factor.rows
+
+    @property
+    def scaled(self) -> bool:
+        """Whether `units` are the standardised data."""
+        return self.units is self.standard.data
+
+
+def prepare(data: Data, plan: Plan) -> Prepared:
+    """Standardise and decompose; of data with gaps only stretches that hold a whole window are kept."""
     standard = _standardise(data, plan.offset)
-    work = standard.data
-    rows = plan.block_rows or _subspace.default_block_rows(work, plan.n_states)
+    rows = plan.block_rows or _subspace.default_block_rows(standard.data, plan.n_states)
+    if data.missing and _subspace.enough_columns(data, rows):
+        standard = replace(standard, data=standard.data.at_least(2 * rows))
     # Scaling by one number per channel leaves "cca" alone; the other weightings are defined in the units of the data.
-    units = work if plan.weighting == "cca" else _in_units(standard)
+    units = standard.data if plan.weighting == "cca" else _in_units(standard)
     factor = _subspace.lq_factor(units, rows)
     _warn_if_unexciting(factor)
     space = _subspace.decompose(factor, plan.weighting)
     canonical = space if plan.weighting == "cca" else _subspace.decompose(factor, "cca")
-    order = plan.n_states if plan.n_states is not None else _select(work, units, factor, space, canonical, plan)
-    _check_order(order, space, rows, work.m)
+    return Prepared(standard, units, factor, space, canonical)
+
+
+def _run(data: Data, plan: Plan) -> Fit:
+    began = time.perf_counter()
+    prepared = prepare(data, plan)
+    standard, factor, space = prepared.standard, prepared.factor, prepared.space
+    work, units, rows = standard.data, prepared.units, prepared.rows
     direct = plan.direct and work.p > 0
+    order = plan.n_states
+    if order is None:
+        limit = min(_subspace.above_noise(factor, prepared.canonical), largest_order(factor, space))
+        order = by_bic(candidates(factor, space, max(limit, 1), plan.weighting, direct, Records(units)))
+    check_order(order, factor, space)
     x1 = plan.x1
     if x1 == "auto" and 50 * order * len(work.lengths) > work.total * work.m and len(work.lengths) > 10:
         x1 = "zero"
@@ -132,13 +170,26 @@ def _run(data: Data, plan: Plan) -> Fit:
         refit, refit_Sigma = _pem.linear_refit(records, start, Sigma, few)
         if _pem.objective(refit_Sigma, records.total) <= _pem.objective(Sigma, records.total):
             start, Sigma = refit, refit_Sigma
+    stages = [Stage("subspace", 0, _loglik(Sigma, standard), time.perf_counter() - began)]
     if plan.method == "subspace":
         solution = _pem.Solution(start, Sigma, (), True, "subspace estimate")
     else:
+        began = time.perf_counter()
         solution = _pem.minimise(records, start, free, plan.max_iter, plan.tol)
+        seconds = time.perf_counter() - began
+        stages.append(Stage("pem", len(solution.history), _loglik(solution.Sigma, standard), seconds))
         if not solution.converged:
             warnings.warn(f"fit: {solution.message}; the best point is returned", NumericalWarning, stacklevel=3)
-    return _report(records, solution, standard, plan, free, found, space.singular_values, rows)
+    report = _report(records, solution, standard, plan, free, found, space.singular_values, rows)
+    unused = data.missing + data.total - work.total
+    return replace(report, stages=tuple(stages), windows=factor.columns, unused=unused)
+
+
+def _loglik(Sigma: FloatArray, standard: _Standard) -> float:
+    """Gaussian log-likelihood, in the units of the user, of errors with this mean square."""
+    total, m = standard.data.total, len(Sigma)
+    logdet = _pem.objective(Sigma, total) / total + 2 * float(np.log(standard.scale_z).sum())
+    return -0.5 * total * (m * float(np.log(2 * np.pi)) + logdet + m)
 
 
 def _in_units(standard: _Standard) -> Data:
@@ -157,6 +208,28 @@ def _standard_predictor(found: _subspace.Realised, standard: _Standard, *, in_un
     return predictor(found.A, B, H, D, K, np.zeros(n), np.zeros(m), np.zeros((n, len(standard.data.lengths))))
 
 
+def innovation_model(found: _subspace.Realised, Sigma: FloatArray, prepared: Prepared, plan: Plan) -> StateSpace:
+    """A subspace model as it is, with the covariance of its errors, in the units of the user."""
+    standard = prepared.standard
+    one_z, one_u = np.ones_like(standard.scale_z), np.ones_like(standard.scale_u)
+    scale_z, scale_u = (standard.scale_z, standard.scale_u) if prepared.scaled else (one_z, one_u)
+    H, K = found.H * scale_z[:, None], found.K / scale_z
+    B, D = found.B / scale_u, found.D * scale_z[:, None] / scale_u
+    R = _symmetric(_pem.floored(Sigma) * np.outer(scale_z, scale_z))
+    p = len(scale_u)
+    return StateSpace.from_shifted(
+        found.A,
+        H,
+        _symmetric(K @ R @ K.T),
+        R,
+        B=B if p else None,
+        D=D if p and plan.direct else None,
+        b=-B @ standard.mean_u if p and standard.offset else None,
+        c=standard.mean_z - D @ standard.mean_u if standard.offset else None,
+        S=K @ R,
+    )
+
+
 def _warn_if_unexciting(factor: _subspace.Factor) -> None:
     edge = factor.rows * factor.p
     if not edge:
@@ -170,44 +243,6 @@ def _warn_if_unexciting(factor: _subspace.Factor) -> None:
             ModelWarning,
             stacklevel=5,
         )
-
-
-def _check_order(order: int, space: _subspace.Subspace, rows: int, m: int) -> None:
-    limit = min(len(space.state_map), (rows - 1) * m)
-    if order > limit:
-        raise KelmanError(
-            f"n_states: {rows} block rows of {m} measured values can show at most {limit} states in these data, got {order}; "
-            "raise block_rows or lower n_states"
-        )
-
-
-def _select(
-    work: Data,
-    units: Data,
-    factor: _subspace.Factor,
-    space: _subspace.Subspace,
-    canonical: _subspace.Subspace,
-    plan: Plan,
-) -> int:
-    """BIC of the subspace models of rising order, among those that stand out of the noise."""
-    limit = min(_subspace.above_noise(factor, canonical), len(space.state_map), (factor.rows - 1) * factor.m)
-    records, direct = Records(units), plan.direct and work.p > 0
-    best, score, since = 1, np.inf, 0
-    for n in range(1, max(limit, 1) + 1):
-        found = _subspace.realise(factor, space, n, plan.weighting, direct)
-        N = len(work.lengths)
-        model = predictor(found.A, found.B, found.H, found.D, found.K, np.zeros(n), np.zeros(work.m), np.zeros((n, N)))
-        if not spectral_radius(model.F) < 1:
-            continue
-        Sigma = records.covariance(records.errors(model))
-        count = n * (2 * work.m + work.p)
-        value = _pem.objective(Sigma, records.total) + count * np.log(records.total)
-        since += 1
-        if value < score:
-            best, score, since = n, value, 0
-        if since >= 4:
-            break
-    return best
 
 
 def _report(
@@ -235,9 +270,6 @@ def _report(
     factor = frame.factor(half, free, n, m, p)
     scale = standard.scale_z
     Sigma = solution.Sigma * np.outer(scale, scale)
-    total = records.total
-    logdet = _pem.objective(solution.Sigma, total) / total + 2 * float(np.log(scale).sum())
-    loglik = -0.5 * total * (m * float(np.log(2 * np.pi)) + logdet + m)
     new = _level_in_c(new) if standard.offset else new
     model = StateSpace.from_shifted(
         new.A,
@@ -257,8 +289,8 @@ def _report(
         K=new.K.copy(),
         Sigma=_symmetric(Sigma),
         x1=new.x1[:, 0].copy() if new.x1.shape[1] == 1 else np.ascontiguousarray(new.x1.T),
-        loglik=loglik,
-        nobs=total,
+        loglik=_loglik(solution.Sigma, standard),
+        nobs=records.total,
         history=solution.history,
         converged=solution.converged,
         message=solution.message,

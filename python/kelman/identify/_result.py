@@ -10,6 +10,7 @@ import numpy as np
 
 from kelman import _registry
 from kelman.identify._pole_report import PoleReport
+from kelman.identify._stages import stage_lines
 from kelman.identify._uncertainty import delta
 from kelman.lti import markov, poles, spectral_radius
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kelman.identify._diagnose import Diagnosis
     from kelman.identify._pem import Iteration
     from kelman.identify._predictor import Predictor
+    from kelman.identify._stages import Stage
     from kelman.lti._check import FloatArray
     from kelman.lti._poles import ComplexArray
     from kelman.models import StateSpace
@@ -70,6 +72,13 @@ class Fit(PoleReport):
         weights "cca" attains it when there are many samples; for the other weightings it is a lower bound.
     rank : int
         Number of identifiable directions among the parameters.
+    stages : tuple of Stage
+        Name, iterations, log-likelihood at its end, and seconds of each stage.
+    windows : int
+        Whole windows of 2 ``block_rows`` steps that the subspace method used: the columns of its block Hankel matrices.
+    unused : int
+        Steps that a subspace fit of data with gaps leaves out: those with a missing value, and stretches between gaps that are shorter
+        than a window. The rest counts as series of their own, so ``x1`` has one row for each stretch.
     """
 
     model: StateSpace
@@ -93,6 +102,9 @@ class Fit(PoleReport):
     _predictor: Predictor = field(repr=False)
     _factor: FloatArray = field(repr=False)
     _data: Data | None = field(default=None, repr=False)
+    stages: tuple[Stage, ...] = ()
+    windows: int = 0
+    unused: int = 0
 
     def __post_init__(self) -> None:
         """Make every array read-only."""
@@ -191,6 +203,9 @@ class Fit(PoleReport):
             f"  log-likelihood {self.loglik:.3f}   AIC {self.aic:.3f}   BIC {self.bic:.3f}   parameters {self._count()}",
             f"  one-step standard deviation {np.array2string(np.sqrt(np.diag(self.Sigma)), precision=6)}",
         ]
+        if self.unused:
+            head.append(f"  {self.unused} more steps are in gaps or in stretches too short for a window, and not used")
+        head.extend(stage_lines(self.stages))
         if self.history:
             head.append(f"  {len(self.history)} iterations: {self.message}")
         radius = spectral_radius(self.model.A - self.K @ self.model.H)

@@ -104,21 +104,28 @@ def default_block_rows(data: Data, n_states: int | None) -> int:
     return wanted
 
 
+def windows(data: Data, rows: int) -> int:
+    """Count the whole windows of 2 s steps of all series: the Hankel columns."""
+    return int(np.maximum(data.lengths - 2 * rows + 1, 0).sum())
+
+
 def enough_columns(data: Data, rows: int) -> bool:
     """Whether there are as many Hankel columns as rows."""
-    return int(np.maximum(data.lengths - 2 * rows + 1, 0).sum()) >= 2 * rows * (data.m + data.p)
+    return windows(data, rows) >= 2 * rows * (data.m + data.p)
 
 
 def lq_factor(data: Data, rows: int) -> Factor:
-    """LQ factor of [U_f; U_p; Z_p; Z_f] over all windows of 2 s steps of all series, block by block of columns."""
+    """LQ factor of [U_f; U_p; Z_p; Z_f] over all whole windows of 2 s steps of all series, block by block of columns."""
     m, p = data.m, data.p
     height = 2 * rows * (m + p)
-    columns = int(np.maximum(data.lengths - 2 * rows + 1, 0).sum())
+    columns = windows(data, rows)
     if columns < height:
-        longest = int(data.lengths.max())
+        gaps = f" without a gap ({data.missing} have one)" if data.missing else ""
+        other = ", or use method='mle' or 'em' with n_states, which take any gaps" if data.missing else ""
         raise KelmanError(
-            f"z: {data.total} steps (longest series {longest}) give {columns} windows of {2 * rows} steps, but "
-            f"block_rows={rows} needs at least {height}; give more data or fewer block_rows"
+            f"z: {data.total} steps{gaps} in {len(data.lengths)} stretches (the longest of {int(data.lengths.max())}) give "
+            f"{columns} whole windows of {2 * rows} steps, but block_rows={rows} needs at least {height}; give more data or "
+            f"fewer block_rows{other}"
         )
     if columns >= _MANY:
         triangle = _from_moments(data, rows)
@@ -212,15 +219,19 @@ def decompose(factor: Factor, weighting: str) -> Subspace:
     return Subspace(singular, observability, pinv @ regression)
 
 
-def above_noise(factor: Factor, canonical: Subspace) -> int:
-    r"""How many canonical correlations exceed what independent past and future of that size show.
+def noise_edge(factor: Factor) -> float:
+    r"""Return the largest canonical correlation that independent past and future of that size show.
 
-    The largest canonical correlation of independent data with s m and s (m + p) variables in N columns is about
-    :math:`(\sqrt{s m} + \sqrt{s(m+p)}) / \sqrt{N}`.
+    With s m and s (m + p) variables in N columns it is about :math:`(\sqrt{s m} + \sqrt{s(m+p)}) / \sqrt{N}`.
     """
     s, m, p = factor.rows, factor.m, factor.p
     edge = (np.sqrt(s * m) + np.sqrt(s * (m + p))) / np.sqrt(factor.columns)
-    return int(np.count_nonzero(canonical.singular_values > min(edge, 0.99)))
+    return float(min(edge, 0.99))
+
+
+def above_noise(factor: Factor, canonical: Subspace) -> int:
+    """How many canonical correlations exceed what noise alone would show."""
+    return int(np.count_nonzero(canonical.singular_values > noise_edge(factor)))
 
 
 class _Moments:

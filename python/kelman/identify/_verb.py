@@ -136,8 +136,8 @@ def fit(
     Parameters
     ----------
     z : array_like, shape (T,), (T, m) or (N, T, m), or a list of series
-        Measurements. Two dimensions are always (T, m). NaN is a gap for a template, "mle" and "em"; "subspace" and "pem" need every
-        value: cut a record with gaps and give the pieces as a list.
+        Measurements. Two dimensions are always (T, m). NaN is a gap: a template, "mle" and "em" use every other value, "subspace"
+        leaves out the windows that touch a gap, "pem" refuses it.
     u : array_like, the same shape with p in place of m, optional
         Inputs; one series of inputs serves all series of z of its length.
     n_states : int, optional
@@ -152,7 +152,8 @@ def fit(
         whose entries are affine in its parameters, without priors and without S. "hmc": draws from the posterior of a template by the
         no-U-turn sampler (a `Posterior`). "auto" is "pem" with an order, "mle" with a template.
     weighting : {"cca", "n4sid", "moesp"}
-        Weighting of the subspace method: canonical variates (efficient), N4SID, or PO-MOESP.
+        Weighting of the subspace method: canonical variates (efficient), N4SID, or PO-MOESP. "cca" needs block rows as long as the
+        memory of the predictor; where series are too short for that, the others are still consistent.
     block_rows : int, optional
         Block rows s of past and of future; 2.5 log T when left out.
     offset : bool or "auto"

@@ -15,6 +15,7 @@ from kelman.plotting._fits import (
     plot_training as plot_training,
     plot_values as plot_values,
 )
+from kelman.plotting._orders import plot_order_selection as plot_order_selection
 from kelman.plotting._parameter_fits import (
     plot_panel_fit as plot_panel_fit,
     plot_parameter_fit as plot_parameter_fit,
@@ -40,6 +41,7 @@ __all__ = [
     "plot_fit",
     "plot_forecast",
     "plot_history",
+    "plot_order_selection",
     "plot_panel_fit",
     "plot_parameter_fit",
     "plot_poles",
