@@ -74,6 +74,15 @@ def test_series_at_a_bound_and_without_values() -> None:
     assert "not converged: series 3" in found.summary()
 
 
+def test_a_panel_says_how_it_was_fitted() -> None:
+    """By EM or by maximum likelihood, in the summary and in each single fit; both end at the same likelihoods."""
+    z = levels(3)
+    em, mle = (kelman.fit(z, template=level(), per_series=True, method=method) for method in ("em", "mle"))
+    np.testing.assert_allclose(em.loglik, mle.loglik, atol=1e-4)
+    assert (em.method, em[0].method, mle[0].method) == ("em", "em", "mle")
+    assert "expectation-maximisation of 3 series" in em.summary()
+
+
 def test_priors_pull_each_series() -> None:
     """The posterior mode of a mean with known variance, in closed form."""
     z = np.random.default_rng(1).normal(3.0, 2.0, size=(4, 50, 1))

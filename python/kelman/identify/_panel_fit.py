@@ -19,6 +19,7 @@ from kelman.identify._objective import Objective
 from kelman.identify._panel import Panel, climb
 from kelman.identify._parameter_fit import ParameterFit
 from kelman.identify._starts import begin, floors
+from kelman.identify._tables import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,8 @@ class PanelFit:
         Whether each reached its tolerance; where not, this is the best point found.
     steps : ndarray of int, shape (N,)
         Steps that each took.
+    method : str
+        "mle" or "em".
     message : str
         How it ended.
 
@@ -73,6 +76,7 @@ class PanelFit:
     nobs: Array
     converged: Array
     steps: Array
+    method: str
     message: str
     _climb: Climb = field(repr=False)
     _lowest: Array = field(repr=False)
@@ -117,7 +121,7 @@ class PanelFit:
             theta=self.theta[i].copy(),
             loglik=float(self.loglik[i]),
             nobs=int(self.nobs[i]),
-            method="mle",
+            method=self.method,
             history=(step,),
             converged=bool(self.converged[i]),
             message="converged" if self.converged[i] else self.message,
@@ -132,7 +136,7 @@ class PanelFit:
         """Return a table of the estimates over the series, as text."""
         done = int(self.converged.sum())
         lines = [
-            f"Fit by maximum likelihood of {len(self)} series, each by itself",
+            f"Fit by {WORDS[self.method]} of {len(self)} series, each by itself",
             f"  parameters {len(self.names)}, measured values {int(self.nobs.sum())}, log-likelihood {np.nansum(self.loglik):.4f}",
             f"  converged {done} of {len(self)}, in {int(np.median(self.steps))} steps (median), at most {int(self.steps.max())}",
         ]
@@ -214,6 +218,7 @@ def panel_fit(
         nobs=panel.counts,
         converged=state.converged,
         steps=state.steps,
+        method="em" if by_em else "mle",
         message=message,
         _climb=state,
         _lowest=lowest,

@@ -13,7 +13,7 @@ from kelman.errors import KelmanError
 if TYPE_CHECKING:
     from kelman.identify._parameter_fit import ParameterFit
 
-_WORDS = {"mle": "maximum likelihood", "em": "expectation-maximisation", "auto": "maximum likelihood"}
+WORDS = {"mle": "maximum likelihood", "em": "expectation-maximisation", "auto": "maximum likelihood"}
 _MANY = 40
 
 
@@ -22,7 +22,7 @@ def parameter_table(fit: ParameterFit) -> str:
     from scipy.special import ndtr
 
     objective = fit._objective
-    what = _WORDS.get(fit.method, fit.method) + (" with priors (posterior mode)" if fit.log_prior else "")
+    what = WORDS.get(fit.method, fit.method) + (" with priors (posterior mode)" if fit.log_prior else "")
     lines = [
         f"Fit by {what}",
         f"  series {objective.series}, steps {objective.z.shape[1]}, measured values {fit.nobs}, parameters {len(fit.theta)}",
