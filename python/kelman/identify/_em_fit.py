@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from kelman.identify._maximise import FitStep, Top, maximise
 from kelman.identify._mle import result
 from kelman.identify._objective import Objective
 from kelman.identify._progress import Progress
+from kelman.identify._stages import Clock, Stage
 from kelman.identify._starts import begin, floors
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from kelman.identify._parameter_fit import ParameterFit
     from kelman.models import Template
 
-_PLATEAU = 1e-6
+PLATEAU = 1e-6
 """Share of the log-likelihood that an iteration must gain for EM to go on."""
 
 
@@ -40,6 +42,7 @@ def expectation_maximisation(
     tol: float = 1e-8,
     threads: int | None = None,
     progress: bool | Callable[[int, float], Any] | None = None,
+    before: tuple[Stage, ...] = (),
 ) -> ParameterFit:
     """Fit a template by EM from `theta` (K,), or from starts that the data suggest; see `fit`.
 
@@ -48,6 +51,7 @@ def expectation_maximisation(
     objective = Objective(template, z, u, threads=threads)
     start = begin(objective)[0] if theta is None else theta
     gtol = float(np.sqrt(2 * tol))
+    began = time.perf_counter()
     with Progress(progress, max_iter, "EM") as bar:
         found = em(
             template,
@@ -57,7 +61,7 @@ def expectation_maximisation(
             max_iter=max_iter,
             tol=tol,
             gtol=gtol,
-            plateau=_PLATEAU,
+            plateau=PLATEAU,
             threads=threads,
             progress=bar.update,
         )
@@ -65,18 +69,14 @@ def expectation_maximisation(
             raise KelmanError(f"EM {found.message[0]}; give other starts (Free(start))")
         top, lowest = _end(objective, found), floors(objective)[0]
         stays = found.held + found.restricted
+        stages = (*before, Stage("EM", len(top.history), top.value, time.perf_counter() - began))
         finish = not found.converged[0] or bool(stays)
         if finish and not found.floored[0] and "interrupted" not in top.message:
             count = len(top.history)
-            after = maximise(
-                objective,
-                top.eta,
-                lowest=lowest,
-                max_iter=max(max_iter, 100),
-                tol=tol,
-                report=lambda step, loglik: bar.update(count + step, loglik),
-            )
+            clock = Clock(lambda step, loglik: bar.update(count + step, loglik))
+            after = maximise(objective, top.eta, lowest=lowest, max_iter=max(max_iter, 100), tol=tol, report=clock)
             if after.value >= top.value:
+                stages += clock.stages(after.history)
                 stopped = (
                     f"EM does not move {', '.join(stays)} freely, for lack of noise in these rows"
                     if stays
@@ -85,8 +85,8 @@ def expectation_maximisation(
                 message = f"{after.message} ({stopped}; quasi-Newton steps finished)"
                 top = replace(after, message=message, history=top.history + after.history)
     if not top.converged:
-        warnings.warn(f"fit: {top.message}; the best point is returned", NumericalWarning, stacklevel=4)
-    return result(objective, top, lowest, covariance, "em")
+        warnings.warn(f"fit: {top.message}; the best point is returned", NumericalWarning, stacklevel=3)
+    return result(objective, top, lowest, covariance, "em", stages=stages)
 
 
 def _end(objective: Objective, found: EmResult) -> Top:

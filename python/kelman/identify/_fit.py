@@ -31,8 +31,8 @@ _MEAN_MATTERS = 0.1
 
 
 def innovation_fit(z: Any, u: Any, plan: Plan) -> Fit:
-    """Fit a model in innovation form; see `fit`. Gaps are for "subspace" only."""
-    data = read(z, u, gaps=plan.method == "subspace")
+    """Fit a model in innovation form; see `fit`. "pem" refuses gaps, at which the others cut."""
+    data = read(z, u, gaps=plan.method != "pem")
     found = _run(data, plan)
     return replace(found, _data=data.at_least(2 * found.block_rows) if data.missing else data)
 
@@ -131,8 +131,11 @@ class Prepared:
         return self.units is self.standard.data
 
 
-def prepare(data: Data, plan: Plan) -> Prepared:
-    """Standardise and decompose; of data with gaps only stretches that hold a whole window are kept."""
+def prepare(data: Data, plan: Plan, depth: int) -> Prepared:
+    """Standardise and decompose; of data with gaps only stretches that hold a whole window are kept.
+
+    `depth` is how far up the stack a warning belongs.
+    """
     standard = _standardise(data, plan.offset)
     rows = plan.block_rows or _subspace.default_block_rows(standard.data, plan.n_states)
     if data.missing and _subspace.enough_columns(data, rows):
@@ -140,7 +143,7 @@ def prepare(data: Data, plan: Plan) -> Prepared:
     # Scaling by one number per channel leaves "cca" alone; the other weightings are defined in the units of the data.
     units = standard.data if plan.weighting == "cca" else _in_units(standard)
     factor = _subspace.lq_factor(units, rows)
-    _warn_if_unexciting(factor)
+    _warn_if_unexciting(factor, depth + 1)
     space = _subspace.decompose(factor, plan.weighting)
     canonical = space if plan.weighting == "cca" else _subspace.decompose(factor, "cca")
     return Prepared(standard, units, factor, space, canonical)
@@ -148,7 +151,7 @@ def prepare(data: Data, plan: Plan) -> Prepared:
 
 def _run(data: Data, plan: Plan) -> Fit:
     began = time.perf_counter()
-    prepared = prepare(data, plan)
+    prepared = prepare(data, plan, 5)
     standard, factor, space = prepared.standard, prepared.factor, prepared.space
     work, units, rows = standard.data, prepared.units, prepared.rows
     direct = plan.direct and work.p > 0
@@ -179,7 +182,7 @@ def _run(data: Data, plan: Plan) -> Fit:
         seconds = time.perf_counter() - began
         stages.append(Stage("pem", len(solution.history), _loglik(solution.Sigma, standard), seconds))
         if not solution.converged:
-            warnings.warn(f"fit: {solution.message}; the best point is returned", NumericalWarning, stacklevel=3)
+            warnings.warn(f"fit: {solution.message}; the best point is returned", NumericalWarning, stacklevel=4)
     report = _report(records, solution, standard, plan, free, found, space.singular_values, rows)
     unused = data.missing + data.total - work.total
     return replace(report, stages=tuple(stages), windows=factor.columns, unused=unused)
@@ -230,7 +233,7 @@ def innovation_model(found: _subspace.Realised, Sigma: FloatArray, prepared: Pre
     )
 
 
-def _warn_if_unexciting(factor: _subspace.Factor) -> None:
+def _warn_if_unexciting(factor: _subspace.Factor, depth: int) -> None:
     edge = factor.rows * factor.p
     if not edge:
         return
@@ -241,7 +244,7 @@ def _warn_if_unexciting(factor: _subspace.Factor) -> None:
             f"u: not persistently exciting enough ({order} of {edge} directions of {factor.rows} steps are excited): "
             "effects of the inputs are not all determined by these data",
             ModelWarning,
-            stacklevel=5,
+            stacklevel=depth,
         )
 
 

@@ -16,53 +16,51 @@ from kelman.models._template_parse import Place, parse
 
 if TYPE_CHECKING:
     from kelman._types import Array
-    from kelman.identify._result import Fit
+    from kelman.models import StateSpace
 
 
-def innovation_template(found: Fit) -> Template:
+class NoStationaryStartError(KelmanError):
+    """The exact likelihood of a whole free model is asked for, and it has no stationary start."""
+
+
+def innovation_template(model: StateSpace, K: Array, Sigma: Array) -> Template:
     """A, H, K, Sigma (and c) free: the innovation form, Q = K Sigma K', S = K Sigma, R = Sigma.
 
     It is the general linear-Gaussian model, up to the basis of the state: n^2 directions of the parameters are flat.
     """
-    given = _system(found) | {
-        "Q": np.zeros_like(found.model.A),
-        "R": Free(_definite(found.Sigma), name="Sigma"),
-        "S": Free(found.K, name="K"),
+    given = _system(model) | {
+        "Q": np.zeros_like(model.A),
+        "R": Free(_definite(Sigma), name="Sigma"),
+        "S": Free(K, name="K"),
     }
     initial = given.pop("initial", "auto")
     parsed = parse(given, False)
-    n, m = found.K.shape
+    n, m = K.shape
     index = np.indices((n, n)).reshape(2, -1)
     count = len(parsed.constants)
     places = [*parsed.places, Place("Q", tuple(index), slice(count, count + n * n))]
     at = {place.field: place.entries for place in parsed.places}
     entry_map = InnovationMap(parsed.map(), at["S"], at["R"], n, m)
-    return Template._of(
-        parsed.base, parsed.parameters, parsed.blocks, places, entry_map, initial, found.model.input_lag
-    )
+    return Template._of(parsed.base, parsed.parameters, parsed.blocks, places, entry_map, initial, model.input_lag)
 
 
-def full_template(found: Fit) -> Template:
+def full_template(model: StateSpace, Q: Array, R: Array) -> Template:
     """A, H, Q, R (and c) free, S zero, as EM needs it.
 
     Where Q has more entries than the data determine, these directions are flat too.
     """
-    Q, R, _ = found.noise
-    return Template(
-        Q=Free(_definite(Q)), R=Free(_definite(R)), **_system(found), input_lag=found.model.input_lag
-    )  # fmt: skip
+    return Template(Q=Free(_definite(Q)), R=Free(_definite(R)), **_system(model), input_lag=model.input_lag)
 
 
-def _system(found: Fit) -> dict[str, Any]:
+def _system(model: StateSpace) -> dict[str, Any]:
     """The free arrays of both, with a stationary start.
 
     Another start would not do: the likelihood of a diffuse one depends on the basis and so has no top, and a free first state
     invites a slow mode that explains nothing but the start.
     """
-    model = found.model
     if model.B is not None or model.D is not None or not spectral_radius(model.A) < 1:
         why = "there are inputs" if model.B is not None else "the subspace estimate is not stable"
-        raise KelmanError(
+        raise NoStationaryStartError(
             f"method: the exact likelihood of a whole free model needs a stationary start, but {why}; use method='pem', the "
             "likelihood of the steady-state predictor, or give a template with a start"
         )

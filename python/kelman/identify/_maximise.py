@@ -24,6 +24,9 @@ _NEWTON_LIMIT = 80
 """Parameters up to which second derivatives are worth their gradients."""
 
 
+INTERRUPTED = "interrupted; this is the best point so far"
+
+
 class Hill(Protocol):
     """What can be climbed."""
 
@@ -113,7 +116,7 @@ def maximise(
                 break
         message = "converged" if converged else f"not converged after {len(steps)} steps"
     except KeyboardInterrupt:
-        message = "interrupted; this is the best point so far"
+        message = INTERRUPTED
         if objective.best is not None and objective.best[0] > value:
             value, eta, gradient = objective.best
     return Top(eta, value, gradient, scale, converged, message, tuple(steps))

@@ -10,16 +10,17 @@ import numpy as np
 
 from kelman.errors import NumericalWarning
 from kelman.identify._information import Information, information
-from kelman.identify._maximise import Top, maximise
+from kelman.identify._maximise import INTERRUPTED, Top, maximise
 from kelman.identify._objective import Objective
 from kelman.identify._parameter_fit import ParameterFit
+from kelman.identify._stages import Clock
 from kelman.identify._starts import begin, floors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kelman._types import Array
-    from kelman.identify._maximise import FitStep
+    from kelman.identify._stages import Stage
     from kelman.models import Template
 
 
@@ -35,19 +36,26 @@ def maximum_likelihood(
     threads: int | None = None,
     report: Callable[[int, float], None] | None = None,
     method: str = "mle",
+    before: tuple[Stage, ...] = (),
+    interrupted: bool = False,
 ) -> ParameterFit:
-    """Fit a template from `theta` (K,), or from starts that the data suggest; see `fit`."""
+    """Fit a template from `theta` (K,), or from starts that the data suggest; see `fit`. `before` are stages behind us, `interrupted` the last."""
     objective = Objective(template, z, u, threads=threads)
     start = template.unconstrain(begin(objective)[0] if theta is None else theta)
     lowest = floors(objective)[0]
-    top = maximise(objective, start, lowest=lowest, max_iter=max_iter, tol=tol, report=report)
+    clock = Clock(report)
+    if interrupted:
+        top = Top(start, *objective(start), objective.scale(start), False, INTERRUPTED, ())
+    else:
+        top = maximise(objective, start, lowest=lowest, max_iter=max_iter, tol=tol, report=clock)
+    stages = before + clock.stages(top.history)
     if not top.converged:
-        warnings.warn(f"fit: {top.message}; the best point is returned", NumericalWarning, stacklevel=4)
-    return result(objective, top, lowest, covariance, method)
+        warnings.warn(f"fit: {top.message}; the best point is returned", NumericalWarning, stacklevel=3)
+    return result(objective, top, lowest, covariance, method, stages=stages)
 
 
 def result(
-    objective: Objective, top: Top, lowest: Array, covariance: str, method: str, history: tuple[FitStep, ...] = ()
+    objective: Objective, top: Top, lowest: Array, covariance: str, method: str, stages: tuple[Stage, ...] = ()
 ) -> ParameterFit:
     """Wrap up where a climb ended."""
     template = objective.template
@@ -64,7 +72,7 @@ def result(
         loglik=objective.likelihood(theta)[0],
         nobs=objective.nobs,
         method=method,
-        history=history + top.history,
+        history=top.history,
         converged=top.converged,
         message=top.message,
         _eta=top.eta.copy(),
@@ -72,4 +80,5 @@ def result(
         _lowest=lowest,
         _information=known,
         _objective=objective,
+        stages=stages,
     )

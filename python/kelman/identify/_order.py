@@ -189,7 +189,7 @@ def select_order(
         raise KelmanError("holdout: rule='holdout' needs a share above 0")
     plan = Plan("subspace", weighting, block_rows, offset, direct, "zero", max_order, 1, 0.0)
     z_list, u_list = read_series(z, u, gaps=True)
-    whole = prepare(assemble(z_list, u_list), plan)
+    whole = prepare(assemble(z_list, u_list), plan, 3)
     possible = largest_order(whole.factor, whole.space)
     if max_order is not None:
         check_order(max_order, whole.factor, whole.space, "max_order")
@@ -285,7 +285,7 @@ def _hold_out(z: list[Array], u: list[Array], share: float, plan: Plan, last: in
         z_fit, u_fit = [a[:k] for a, k in zip(z, first, strict=True)], [a[:k] for a, k in zip(u, first, strict=True)]
         z_all, u_all = z, u
     try:
-        part = prepare(assemble(z_fit, u_fit), plan)
+        part = prepare(assemble(z_fit, u_fit), plan, 4)
     except KelmanError as error:
         raise KelmanError(f"holdout: of what is left to fit, {error}; or hold out less (holdout=0: nothing)") from error
     inputs = u_all if part.factor.p else None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kelman.identify._maximise import FitStep
     from kelman.identify._objective import Objective
     from kelman.identify._profile import Profile
+    from kelman.identify._stages import Stage
     from kelman.lti._poles import ComplexArray
     from kelman.models import StateSpace, Template
 
@@ -53,6 +54,8 @@ class ParameterFit(PoleReport):
         Whether less than about the tolerance was left to gain; if not, this is the best point found.
     message : str
         How it ended.
+    stages : tuple of Stage
+        Name, iterations, log-likelihood at its end, and seconds of each stage.
 
     Examples
     --------
@@ -79,6 +82,7 @@ class ParameterFit(PoleReport):
     _lowest: Array = field(repr=False)
     _information: Information = field(repr=False)
     _objective: Objective = field(repr=False)
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         """Make every array read-only."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kelman.errors import KelmanError
+from kelman.identify._stages import stage_lines
 
 if TYPE_CHECKING:
     from kelman.identify._parameter_fit import ParameterFit
@@ -28,6 +29,7 @@ def parameter_table(fit: ParameterFit) -> str:
         f"  series {objective.series}, steps {objective.z.shape[1]}, measured values {fit.nobs}, parameters {len(fit.theta)}",
         f"  log-likelihood {fit.loglik:.4f}   AIC {fit.aic:.3f}   BIC {fit.bic:.3f}",
         f"  {len(fit.history)} steps: {fit.message}",
+        *stage_lines(fit.stages),
     ]
     width = max([9, *(len(name) for name in fit.names)])
     lines.append(

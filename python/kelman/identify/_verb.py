@@ -5,16 +5,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
-import numpy as np
-
-from kelman._arrays import as_count, as_flag, as_floats, one_of
+from kelman._arrays import as_count, as_flag, one_of
 from kelman.errors import KelmanError
 from kelman.identify._em_fit import expectation_maximisation
 from kelman.identify._fit import Plan, innovation_fit
-from kelman.identify._full import full_template, innovation_template
+from kelman.identify._full import NoStationaryStartError
 from kelman.identify._mle import maximum_likelihood
 from kelman.identify._panel_fit import PanelFit, panel_fit
 from kelman.identify._progress import Progress
+from kelman.identify._whole import begin_whole, has_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from kelman.identify._parameter_fit import ParameterFit
     from kelman.identify._posterior import Posterior
     from kelman.identify._result import Fit
+    from kelman.identify._stages import Stage
     from kelman.models import Template
 
 _LATER = ("gibbs",)
@@ -88,9 +88,19 @@ def fit(
     *,
     n_states: int | None = None,
     template: None = None,
-    method: Literal["auto", "subspace", "pem"] = "auto",
+    method: Literal["subspace", "pem"],
     **options: Unpack[_Options],
 ) -> Fit: ...
+@overload
+def fit(
+    z: Any,
+    u: Any = None,
+    *,
+    n_states: int | None = None,
+    template: None = None,
+    method: Literal["auto"] = "auto",
+    **options: Unpack[_Options],
+) -> Fit | Any: ...  # a ParameterFit where there are gaps
 @overload
 def fit(
     z: Any,
@@ -147,10 +157,11 @@ def fit(
         What is known of the model, and what is free. In place of `n_states`.
     method : {"auto", "subspace", "pem", "mle", "em", "hmc"}
         "subspace": one decomposition, no iteration. "pem": the prediction-error method (maximum likelihood of the steady-state predictor)
-        from the subspace estimate. "mle": the exact likelihood of A, H, K, Sigma and c from the subspace estimate, or of the
-        template's parameters. "em": the same likelihood by EM, accelerated, which never loses any: of A, H, Q, R and c, or of a template
+        from the subspace estimate. "mle": the exact likelihood of A, H, K, Sigma and c from the subspace estimate (with gaps EM
+        goes on from it first), or of the template's parameters. "em": the same likelihood by EM, accelerated, which never loses any: of A, H, Q, R and c, or of a template
         whose entries are affine in its parameters, without priors and without S. "hmc": draws from the posterior of a template by the
-        no-U-turn sampler (a `Posterior`). "auto" is "pem" with an order, "mle" with a template.
+        no-U-turn sampler (a `Posterior`). "auto" is "mle" with a template; with an order "pem", or of data with gaps "mle" (with
+        inputs, or an unstable estimate, "pem" of the stretches between gaps that hold a whole window).
     weighting : {"cca", "n4sid", "moesp"}
         Weighting of the subspace method: canonical variates (efficient), N4SID, or PO-MOESP. "cca" needs block rows as long as the
         memory of the predictor; where series are too short for that, the others are still consistent.
@@ -167,7 +178,7 @@ def fit(
     max_iter : int, optional
         Largest number of iterations of a stage: 100, and 1000 of "em".
     tol : float, default 1e-8
-        The iteration stops when about this much log-likelihood is left to gain.
+        An iteration stops when about this much log-likelihood is left to gain: one rule for all methods.
     covariance : {"hessian", "scores", "robust"}
         Of the parameters, with a template, "mle" or "em": from the curvature of the likelihood; from the scores of the series; or
         the sandwich of both. The latter two need more series than parameters.
@@ -187,7 +198,8 @@ def fit(
     Returns
     -------
     Fit, ParameterFit, PanelFit or Posterior
-        ``.model`` (a `StateSpace`), ``.poles`` with ``.pole_covariance``, ``.loglik``, ``.converged``, ``.summary()``, ``.plot()``; a `Fit`
+        ``.model`` (a `StateSpace`), ``.poles`` with ``.pole_covariance``, ``.loglik``, ``.converged``, ``.summary()``, ``.plot()``,
+        ``.stages`` (name, iterations, log-likelihood and seconds of each); a `Fit`
         has ``.K``, ``.Sigma``, ``.singular_values``, a `ParameterFit` ``.names``, ``.theta``, ``.std_errors``, ``.covariance``, ...
 
     Raises
@@ -229,17 +241,26 @@ def fit(
     if as_flag(per_series, "per_series") and template is None:
         raise KelmanError("per_series: needs a template; an order alone is fitted to all series together")
     limit = (1000 if method == "em" else 100) if max_iter is None else max_iter
-    if template is None and method not in ("mle", "em", "hmc"):
-        return innovation_fit(z, u, Plan(method, weighting, block_rows, offset, direct, x1, n_states, limit, tol))
-    theta = None
+    theta: Any = None
+    before: tuple[Stage, ...] = ()
+    interrupted = False
     if template is None:
         if method == "hmc":
             raise KelmanError(
                 "method: 'hmc' needs a template; in a whole free model the basis of the state is arbitrary"
             )
-        plan = Plan("subspace", weighting, block_rows, offset, direct, x1, n_states, limit, tol)
-        make = full_template if method == "em" else innovation_template
-        template = make(innovation_fit(_without_gaps(z), u, plan))
+        kind = method if method in ("auto", "pem") else "subspace"
+        plan = Plan(kind, weighting, block_rows, offset, direct, x1, n_states, limit, tol)
+        if method in ("subspace", "pem") or (method == "auto" and not has_gaps(z, u)):
+            return innovation_fit(z, u, plan)
+        steps = 1000 if max_iter is None else max_iter
+        try:
+            with Progress(progress, steps, "EM") as bar:
+                template, before, interrupted = begin_whole(z, u, plan, method, steps, threads, bar.update)
+        except NoStationaryStartError:
+            if method != "auto":
+                raise
+            return innovation_fit(z, u, plan)  # stretches between gaps as series of their own
         theta = template.start
     elif n_states is not None:
         raise KelmanError("n_states: a template has its number of states; give one of them")
@@ -263,6 +284,7 @@ def fit(
             tol=tol,
             threads=threads,
             progress=progress,
+            before=before,
         )
     with Progress(progress, limit, "maximum likelihood") as bar:
         if per_series:
@@ -279,6 +301,8 @@ def fit(
             tol=tol,
             threads=threads,
             report=bar.update,
+            before=before,
+            interrupted=interrupted,
         )
 
 
@@ -311,19 +335,3 @@ def _sampled(
             progress=progress is True,
             report=report,
         )
-
-
-def _without_gaps(z: Any) -> Any:
-    """The data with gaps bridged by straight lines: good enough to begin at."""
-    if isinstance(z, (list, tuple)) and z and np.ndim(z[0]) > 0 and not np.isscalar(z[0]):
-        return [_without_gaps(np.asarray(one)) for one in z]
-    array = as_floats(z, "z", nan_is_missing=True)
-    if not np.isnan(array).any():
-        return array
-    filled = array.astype(np.float64)
-    series = filled.reshape(-1, *filled.shape[-2:]) if filled.ndim > 1 else filled[None, :, None]
-    for one in series:
-        for line in one.T:
-            seen = np.flatnonzero(~np.isnan(line))
-            line[:] = np.interp(np.arange(len(line)), seen, line[seen]) if len(seen) else 0.0
-    return filled
