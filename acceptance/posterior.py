@@ -15,7 +15,7 @@ TRUTH = {"cycle.damping": 0.95, "cycle.frequency": 0.3, "cycle.variance": 0.1, "
 def run(seed: int) -> Row:
     """Whether each interval holds the truth, and how well the chains agree."""
     template = kelman.structural.cycle()
-    found = kelman.fit(series(seed, N), template=template, method="hmc", draws=500, tune=300, seed=seed)
+    found = kelman.fit(series(seed, N), template=template, method="hmc", draws=1000, tune=500, seed=seed)
     low, high = found.interval(0.95).T
     row: Row = {}
     for name, value in TRUTH.items():
