@@ -121,6 +121,38 @@ def test_ho_kalman_recovers_the_system(seed: int, n: int, p: int, m: int) -> Non
     assert distance.max() < 1e-3
 
 
+@pytest.mark.parametrize("shape", [(61, 1, 1), (40, 2, 3)])
+def test_noise_alone_has_no_states(shape: tuple[int, ...]) -> None:
+    """Of 200 impulse responses that are nothing but noise at most 5 % show a state, however the noise is spread."""
+    rng = np.random.default_rng(0)
+    for std in (0.3, np.linspace(0.1, 2.0, shape[0])[:, None, None]):
+        orders = [lti.ho_kalman(std * rng.normal(size=shape), noise=std).order for _ in range(200)]
+        assert np.mean(np.array(orders) > 0) <= 0.05
+        top = [lti.ho_kalman(std * rng.normal(size=shape), 0, noise=std) for _ in range(50)]
+        assert top[0].threshold < 3 * np.median([one.singular_values[0] for one in top])  # a bound, but not a loose one
+
+
+def test_a_measured_impulse_response_is_realised() -> None:
+    """Two inputs, two outputs, noise of 2 %: the order is found, poles come to 0.01, and the response is better than measured."""
+    rng = np.random.default_rng(1)
+    A = np.zeros((3, 3))
+    A[:2, :2] = 0.95 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    A[2, 2] = 0.8
+    B, H, D = np.array([[1.0, 0.2], [0.0, 1.0], [1.0, -1.0]]), np.array([[1.0, 0.0, 0.5], [0.3, 1.0, -1.0]]), np.eye(2)
+    truth = lti.markov(A, B, H, 150, D)
+    for _ in range(20):
+        measured = truth + 0.02 * rng.normal(size=truth.shape)
+        found = lti.ho_kalman(measured, noise=0.02)
+        assert found.order == 3
+        assert found.singular_values[2] > found.threshold > found.singular_values[3]
+        _, distance = lti.match_poles(lti.poles(A), lti.poles(found.A))
+        assert distance.max() < 0.01
+        again = lti.markov(found.A, found.B, found.H, 150, found.D)
+        assert np.sqrt(np.mean((again - truth)[1:] ** 2)) < 0.3 * 0.02
+    assert lti.ho_kalman(truth, noise=0.0).order == 3
+    assert lti.ho_kalman(truth).threshold == 0.0
+
+
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.parametrize("direct", [False, True])
 def test_impulse_is_what_the_model_answers(lag: int, direct: bool) -> None:
@@ -241,6 +273,8 @@ def test_wrong_matrices_are_refused_by_name(function: str, name: str, value: obj
         pytest.param(lambda: lti.ho_kalman(np.ones((2, 1, 1))), "markov", id="ho_kalman-9"),
         pytest.param(lambda: lti.ho_kalman(np.ones((5, 1, 1)), order=3), "order", id="ho_kalman-10"),
         pytest.param(lambda: lti.ho_kalman(np.ones((5, 1, 1)), rows=9), "rows", id="ho_kalman-11"),
+        pytest.param(lambda: lti.ho_kalman(np.ones((5, 1, 1)), noise=-1.0), "noise", id="ho_kalman-noise"),
+        pytest.param(lambda: lti.ho_kalman(np.ones((5, 1, 1)), noise=np.ones(3)), "noise", id="ho_kalman-noise-shape"),
         pytest.param(lambda: lti.match_poles([1.0, 2.0], [1.0]), "b", id="match_poles-12"),
         pytest.param(lambda: lti.match_poles([np.nan], [1.0]), "a", id="match_poles-13"),
         pytest.param(lambda: lti.match_poles([[1.0]], [1.0]), "a", id="match_poles-14"),
