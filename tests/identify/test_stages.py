@@ -93,6 +93,9 @@ def test_with_gaps_and_inputs_auto_fits_the_stretches() -> None:
     assert (np.abs(value - lti.impulse(model, 5)) < 4 * std).all()
     with pytest.raises(KelmanError, match="there are inputs"):
         kelman.fit(z, u, n_states=2, method="mle")
+    z[::3] = np.nan
+    with pytest.raises(KelmanError, match=r"0 whole windows .* or use a template"):
+        kelman.fit(z, u, n_states=2)
 
 
 def test_with_gaps_and_a_unit_root_auto_fits_the_stretches() -> None:
