@@ -24,7 +24,10 @@ _T = TypeVar("_T")
 _KINDS: dict[type, Any] = {StateSpace: linear}
 """Type of model -> the module whose functions work on it."""
 
-_INSTEAD = {"Elman": "for a network use kelman.forward, or kelman.to_state_space to make a model of it"}
+_INSTEAD = {
+    "Elman": "for a network use kelman.forward, or kelman.to_state_space to make a model of it",
+    "Template": "fit it with kelman.fit(z, template=...), or give template.model(theta)",
+}
 
 
 def _dispatched(default: Callable[_P, _T]) -> Callable[_P, _T]:

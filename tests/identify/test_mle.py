@@ -261,6 +261,8 @@ def test_a_fit_goes_through_pickle() -> None:
         ({"template": local_level(), "method": "pem"}, "method: expected one of"),
         ({"template": local_level(), "covariance": "exact"}, "covariance: expected one of"),
         ({"template": local_level(), "covariance": "scores"}, "scores of 1 series cannot tell 2 parameters apart"),
+        ({"template": local_level(), "tol": -1}, "tol: expected a number >= 0, got -1"),
+        ({"template": local_level(), "tol": "a"}, "tol: expected a number >= 0, got 'a'"),
         ({"n_states": 1, "method": "gibbs"}, "method: 'gibbs' is not in this version"),
     ],
 )
@@ -274,6 +276,15 @@ def test_data_without_values_are_refused() -> None:
     """All missing is nothing to learn from."""
     with pytest.raises(KelmanError, match="every value is missing"):
         kelman.fit(np.full(10, np.nan), template=local_level())
+
+
+@pytest.mark.parametrize("per_series", [False, True])
+def test_an_infinite_value_is_refused_at_the_door(per_series: bool) -> None:
+    """It is named with its place, before any start is chosen."""
+    z = np.zeros((2, 10, 1))
+    z[1, 3] = np.inf
+    with pytest.raises(KelmanError, match=r"z: infinite value inf at index \[1, 3, 0\]"):
+        kelman.fit(z, template=local_level(), per_series=per_series)
 
 
 def test_inputs_need_another_way() -> None:

@@ -84,6 +84,7 @@ def test_what_follows_from_the_draws() -> None:
     ("options", "message"),
     [
         ({"n_states": 1}, "method: 'hmc' needs a template"),
+        ({"template": level(), "seed": -1}, "seed: expected a whole number of at least 0"),
         ({"template": level(), "draws": 0}, "draws: expected a whole number of at least 1"),
         ({"template": kelman.Template([[1.0]], [[1.0]], [[1.0]], [[1.0]])}, "nothing is free"),
         ({"template": level(), "per_series": True}, "per_series"),

@@ -245,5 +245,5 @@ def test_what_is_refused(make: Callable[[], Any], message: str) -> None:
 
 def test_verbs_refuse_a_template_by_name() -> None:
     """A template is not a model yet."""
-    with pytest.raises(KelmanError, match="Template"):
+    with pytest.raises(KelmanError, match=r"got Template; fit it with kelman.fit\(z, template=...\)"):
         kelman.filter(tracking(), np.zeros((6, 2)))

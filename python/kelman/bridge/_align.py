@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kelman.bridge._predictor import predictor_of_model
+from kelman.lti._observability import observability_matrix
 
 if TYPE_CHECKING:
     from kelman.bridge._data import FloatArray
@@ -24,10 +25,7 @@ def basis_change(predictor: LinearPredictor, reference: StateSpace, steps: int |
     """
     other, _ = predictor_of_model(reference, "reference")
     steps = 4 * max(predictor.n, other.n) if steps is None else steps
-    first, second, a, b = [], [], predictor.H, other.H
-    for _ in range(steps):
-        first.append(a)
-        second.append(b)
-        a, b = a @ predictor.F, b @ other.F
-    T: FloatArray = np.linalg.lstsq(np.vstack(second), np.vstack(first), rcond=None)[0]
+    first = observability_matrix(predictor.F, predictor.H, steps)
+    second = observability_matrix(other.F, other.H, steps)
+    T: FloatArray = np.linalg.lstsq(second, first, rcond=None)[0]
     return T

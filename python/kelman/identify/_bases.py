@@ -10,6 +10,7 @@ import numpy as np
 from kelman._arrays import as_floats, one_of
 from kelman.errors import KelmanError, ModelTypeError
 from kelman.lti import balance, spectral_radius
+from kelman.lti._observability import observability_matrix
 from kelman.models import StateSpace
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def align(model: StateSpace, reference: StateSpace) -> tuple[StateSpace, Array]:
     if not (model.is_constant and reference.is_constant):
         raise KelmanError("model: varies by series or in time; only constant models are aligned")
     damp = max(1.0, spectral_radius(model.A), spectral_radius(reference.A))
-    first, second = _observability(model, damp), _observability(reference, damp)
+    first, second = (observability_matrix(one.A, one.H, 4 * one.dims.n, damp) for one in (model, reference))
     T, _, rank, _ = np.linalg.lstsq(second, first, rcond=1e-10)
     if rank < model.dims.n or np.linalg.matrix_rank(first, 1e-10 * np.linalg.norm(first, 2)) < model.dims.n:
         raise KelmanError("model: not observable, so some directions of its state have no counterpart; reduce it first")
@@ -168,14 +169,6 @@ def align(model: StateSpace, reference: StateSpace) -> tuple[StateSpace, Array]:
 def _require(model: Any, name: str) -> None:
     if not isinstance(model, StateSpace):
         raise ModelTypeError(f"{name}: expected a StateSpace, got {type(model).__name__}; of a fit give its .model")
-
-
-def _observability(model: StateSpace, damp: float = 1.0, steps: int | None = None) -> Array:
-    rows, row = [], np.asarray(model.H)
-    for _ in range(4 * model.dims.n if steps is None else steps):
-        rows.append(row)
-        row = row @ model.A / damp
-    return np.vstack(rows)
 
 
 def _balanced(model: StateSpace) -> Array:
@@ -220,7 +213,7 @@ def _modal(model: StateSpace) -> Array:
 
 def _observable(model: StateSpace) -> Array:
     n = model.dims.n
-    rows = _observability(model, steps=n)
+    rows = observability_matrix(model.A, model.H, n)
     kept: list[int] = []
     size = 1e-8 * float(np.linalg.norm(model.H, 2))
     for i in range(len(rows)):  # the first rows that are independent: indices as equal as they can be

@@ -64,12 +64,13 @@ class Plan:
             raise KelmanError(f"offset: expected True, False or 'auto', got {self.offset!r:.60}")
         if not isinstance(self.direct, (bool, np.bool_)):
             raise KelmanError(f"direct: expected True or False, got {self.direct!r:.60}")
-        if (
-            isinstance(self.tol, bool)
-            or not isinstance(self.tol, (int, float, np.number))
-            or not 0 <= self.tol < np.inf
-        ):
-            raise KelmanError(f"tol: expected a number >= 0, got {self.tol!r:.60}")
+        require_tolerance(self.tol)
+
+
+def require_tolerance(tol: Any) -> None:
+    """Raise unless `tol` is a number that a tolerance can be."""
+    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.number)) or not 0 <= tol < np.inf:
+        raise KelmanError(f"tol: expected a number >= 0, got {tol!r:.60}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kelman._arrays import require_no_infinity
 from kelman.errors import KelmanError, ModelTypeError
 from kelman.linear import loglik_and_grad
 from kelman.linear._series import read_u, read_z
@@ -45,6 +46,7 @@ class Objective:
             raise ModelTypeError(f"template: expected a kelman.Template, got {type(template).__name__}")
         dims = template.dims
         series = read_z(z, dims.m)
+        require_no_infinity(series.z if series.batched else series.z[0], "z")
         T = series.z.shape[1]
         self.template = template
         self.threads = threads

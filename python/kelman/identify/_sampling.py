@@ -79,6 +79,7 @@ def sample_posterior(
 ) -> Posterior:
     """Draw from the posterior of a template's parameters; see `fit`."""
     draws, tune, chains = as_count(draws, "draws"), as_count(tune, "tune"), as_count(chains, "chains")
+    seed = None if seed is None else as_count(seed, "seed", least=0)
     nutpie = _nutpie()
     if template.size == 0:
         raise KelmanError("template: nothing is free, so there is nothing to draw")

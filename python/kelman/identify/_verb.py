@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 from kelman._arrays import as_count, as_flag, one_of
 from kelman.errors import KelmanError
 from kelman.identify._em_fit import expectation_maximisation
-from kelman.identify._fit import Plan, innovation_fit
+from kelman.identify._fit import Plan, innovation_fit, require_tolerance
 from kelman.identify._full import NoStationaryStartError
 from kelman.identify._mle import maximum_likelihood
 from kelman.identify._panel_fit import PanelFit, panel_fit
@@ -267,6 +267,7 @@ def fit(
     else:
         one_of(method, "method", _OF_TEMPLATES)
         as_count(limit, "max_iter")
+        require_tolerance(tol)
     if method == "hmc":
         if per_series:
             raise KelmanError("per_series: 'hmc' samples one set of parameters; loop over the series")
