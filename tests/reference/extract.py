@@ -73,6 +73,9 @@ def _statsmodels() -> None:
         states = uc_uni["states"][k - uc_uni["start"]] if k >= uc_uni["start"] else ("NA",) * 3
         rows.append([repr(gdp), *(str(s) for s in states)])
     header = ["gdp", "trend", "cycle", "drift"]
+    from statsmodels.tsa.statespace.tests.results.results_sarimax import wpi1_data
+
+    _write("wpi1.csv", "Stata's wpi1 (Enders 2004); results_sarimax.py", ["wpi"], [[repr(x)] for x in wpi1_data])
     _write("clark1987.csv", "Kim and Nelson 1999, UC_UNI, GAUSS; results_kalman_filter.py", header, rows)
 
 

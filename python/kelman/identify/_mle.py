@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kelman.errors import NumericalWarning
+from kelman.identify._climbs import climb
 from kelman.identify._information import Information, information
-from kelman.identify._maximise import INTERRUPTED, Top, maximise
+from kelman.identify._maximise import INTERRUPTED, Top
 from kelman.identify._objective import Objective
 from kelman.identify._parameter_fit import ParameterFit
 from kelman.identify._stages import Clock
@@ -38,6 +39,8 @@ def maximum_likelihood(
     method: str = "mle",
     before: tuple[Stage, ...] = (),
     interrupted: bool = False,
+    starts: int = 1,
+    seed: int | None = 0,
 ) -> ParameterFit:
     """Fit a template from `theta` (K,), or from starts that the data suggest; see `fit`. `before` are stages behind us, `interrupted` the last."""
     objective = Objective(template, z, u, threads=threads)
@@ -47,7 +50,7 @@ def maximum_likelihood(
     if interrupted:
         top = Top(start, *objective(start), objective.scale(start), False, INTERRUPTED, ())
     else:
-        top = maximise(objective, start, lowest=lowest, max_iter=max_iter, tol=tol, report=clock)
+        top = climb(objective, start, lowest, starts=starts, seed=seed, max_iter=max_iter, tol=tol, report=clock)
     stages = before + clock.stages(top.history)
     if not top.converged:
         warnings.warn(f"fit: {top.message}; the best point is returned", NumericalWarning, stacklevel=3)

@@ -39,6 +39,7 @@ class _Options(TypedDict, total=False):
     x1: str
     max_iter: int | None
     tol: float
+    starts: int
     covariance: str
     draws: int
     tune: int
@@ -125,6 +126,7 @@ def fit(
     x1: str = "auto",
     max_iter: int | None = None,
     tol: float = 1e-8,
+    starts: int = 1,
     covariance: str = "hessian",
     per_series: bool = False,
     draws: int = 1000,
@@ -179,6 +181,10 @@ def fit(
         Largest number of iterations of a stage: 100, and 1000 of "em".
     tol : float, default 1e-8
         An iteration stops when about this much log-likelihood is left to gain: one rule for all methods.
+    starts : int, default 1
+        With a template and "mle": number of climbs, the first from the template's starts or those that the data suggest, the others
+        from points drawn around it; the highest end is the result. Likelihoods with several tops, of moving averages above all,
+        need some. A parameter that ran into the edge of its range gets a second chance from the middle in any case.
     covariance : {"hessian", "scores", "robust"}
         Of the parameters, with a template, "mle" or "em": from the curvature of the likelihood; from the scores of the series; or
         the sandwich of both. The latter two need more series than parameters.
@@ -188,7 +194,7 @@ def fit(
     draws, tune, chains : int
         With "hmc": draws of each chain, draws before them that tune the sampler, number of chains.
     seed : int, optional
-        With "hmc": where the randomness comes from.
+        With "hmc" or `starts`: where the randomness comes from.
     threads : int, optional
         As in `filter`, with a template, "mle" or "em".
     progress : bool or callable, optional
@@ -240,6 +246,10 @@ def fit(
     one_of(covariance, "covariance", ("hessian", "scores", "robust"))
     if as_flag(per_series, "per_series") and template is None:
         raise KelmanError("per_series: needs a template; an order alone is fitted to all series together")
+    if as_count(starts, "starts") > 1 and (template is None or per_series or method not in ("auto", "mle")):
+        raise KelmanError(
+            'starts: several climbs are for a template fitted by "mle" to all series together; elsewhere a fit has one start'
+        )
     limit = (1000 if method == "em" else 100) if max_iter is None else max_iter
     theta: Any = None
     before: tuple[Stage, ...] = ()
@@ -304,6 +314,8 @@ def fit(
             report=bar.update,
             before=before,
             interrupted=interrupted,
+            starts=starts,
+            seed=seed,
         )
 
 
