@@ -10,10 +10,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from kelman import linear, lti
+from kelman import linear
 from kelman.errors import KelmanError
 from kelman.estimators._panel import Panel, read
-from kelman.lti._propagate import propagate
 
 if TYPE_CHECKING:
     from kelman._types import Array
@@ -220,23 +219,6 @@ class StateSpaceEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         # may be moved, or taken away, without effect on the others.
         tags.non_deterministic = True
         return tags
-
-
-def started(model: StateSpace, panel: Panel) -> StateSpace:
-    """A driven model with a start that fits its inputs: where their mean would hold the state, give or take what they do.
-
-    A start without thought of u would be at zero, far from where a plant is kept.
-    """
-    A, n = model.A, model.dims.n
-    if model.B is None or panel.inputs is None or not lti.spectral_radius(A) < 1 - 1e-6:
-        return model
-    b = np.zeros(n) if model.b is None else model.b
-    drives = [u @ model.B.T + b for u in panel.inputs]
-    centre = np.linalg.solve(np.eye(n) - A, np.concatenate(drives).mean(axis=0))
-    paths = np.concatenate([propagate(A, one[:, :, None], centre[:, None])[:-1, :, 0] for one in drives])
-    away = paths - centre
-    cov = lti.lyapunov(A, model.Q) + away.T @ away / len(away)
-    return model.replace(m1=centre, P1=(cov + cov.T) / 2)
 
 
 def _padded(u: Any, shape: tuple[int, ...]) -> Array:

@@ -11,12 +11,12 @@ import numpy as np
 
 from kelman._arrays import as_count, one_of
 from kelman.errors import KelmanError, KelmanWarning
-from kelman.estimators._base import StateSpaceEstimator, started
+from kelman.estimators._base import StateSpaceEstimator
 from kelman.estimators._simple import simple_model
 from kelman.identify import Tuned, fit, tune
+from kelman.identify._data import stretches
 
 if TYPE_CHECKING:
-    from kelman._types import Array
     from kelman.estimators._panel import Panel
     from kelman.models import StateSpace
 
@@ -135,8 +135,8 @@ class KalmanSSM(StateSpaceEstimator):
             model, method, message, converged, count = of_too_little(error, panel, self.n_states or 1, self.max_iter)
             return model, method, message, converged and self.method == "auto", count
         if self.method != "auto" or found.method == "em":
-            return described(found, panel)
-        model, method, message, converged, count = described(found, panel)
+            return described(found)
+        model, method, message, converged, count = described(found)
         plain = _without_cross(model, panel, self.max_iter)
         if plain is None:
             return model, method, message, converged, count
@@ -160,9 +160,9 @@ class KalmanSSM(StateSpaceEstimator):
         return fit(*pieces(panel), **options)
 
 
-def described(found: Any, panel: Panel) -> tuple[StateSpace, str, str, bool, int]:
+def described(found: Any) -> tuple[StateSpace, str, str, bool, int]:
     """What the estimators keep of a fit."""
-    return started(found.model, panel), str(found.method), str(found.message), bool(found.converged), len(found.history)
+    return found.model, str(found.method), str(found.message), bool(found.converged), len(found.history)
 
 
 def of_too_little(error: KelmanError, panel: Panel, n: int, max_iter: int) -> tuple[StateSpace, str, str, bool, int]:
@@ -200,15 +200,6 @@ def pieces(panel: Panel) -> tuple[Any, Any]:
     """The data as they are, or, with gaps, the stretches without any."""
     if all(np.isfinite(one).all() for one in panel.series):
         return panel.z, panel.u
-    z: list[Array] = []
-    u: list[Array] | None = None if panel.inputs is None else []
-    for i, one in enumerate(panel.series):
-        whole = np.isfinite(one).all(axis=1)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], whole, [False]]).astype(np.int8)))
-        for first, stop in edges.reshape(-1, 2):
-            z.append(one[first:stop])
-            if u is not None and panel.inputs is not None:
-                u.append(panel.inputs[i][first:stop])
-    if not z:
-        raise KelmanError("X: no row is complete; use method='em' or 'mle'")
-    return z, u
+    inputs = panel.inputs
+    z, u, _ = stretches(panel.series, [one[:, :0] for one in panel.series] if inputs is None else inputs)
+    return z, None if inputs is None else u

@@ -106,7 +106,7 @@ class SubspaceID(StateSpaceEstimator):
                 self.K_, self.Sigma_, self.singular_values_ = steady.K, steady.innovation_cov, np.zeros(0)
                 self.converged_ = False
             else:
-                model, self.method_, self.message_, self.converged_, _ = described(found, panel)
+                model, self.method_, self.message_, self.converged_, _ = described(found)
                 self.K_, self.Sigma_ = np.array(found.K), np.array(found.Sigma)
                 self.singular_values_ = np.array(found.singular_values)
         self.n_iter_ = 1

@@ -129,21 +129,25 @@ def read_series(z: Any, u: Any, *, gaps: bool = False) -> tuple[list[FloatArray]
 
 def assemble(z_list: list[FloatArray], u_list: list[FloatArray]) -> Data:
     """Pad series that `read_series` returned, cut into the stretches between gaps."""
+    z_cut, u_cut, missing = stretches(z_list, u_list)
+    return Data(_pad(z_cut), _pad(u_cut), np.array([len(one) for one in z_cut], dtype=np.int64), missing)
+
+
+def stretches(z_list: list[FloatArray], u_list: list[FloatArray]) -> tuple[list[FloatArray], list[FloatArray], int]:
+    """Cut series (T, m), with inputs (T, p), into the stretches that miss no value; return also how many steps are left out."""
     z_cut, u_cut, missing = [], [], 0
     for z, u in zip(z_list, u_list, strict=True):
         whole = np.isfinite(z).all(axis=1)
-        if whole.all():
-            z_cut.append(z)
-            u_cut.append(u)
-            continue
         missing += int((~whole).sum())
         edges = np.flatnonzero(np.diff(np.concatenate([[False], whole, [False]]).astype(np.int8)))
         for first, stop in edges.reshape(-1, 2):
             z_cut.append(z[first:stop])
             u_cut.append(u[first:stop])
     if not z_cut:
-        raise KelmanError("z: no step has all of its values")
-    return Data(_pad(z_cut), _pad(u_cut), np.array([len(one) for one in z_cut], dtype=np.int64), missing)
+        raise KelmanError(
+            "z: no step has all of its values; the exact likelihood (method='mle' or 'em') takes what there is"
+        )
+    return z_cut, u_cut, missing
 
 
 def _series(name: str, value: Any, gaps: bool = False) -> list[FloatArray]:

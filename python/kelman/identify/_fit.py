@@ -15,6 +15,7 @@ from kelman.errors import KelmanError, ModelWarning, NumericalWarning
 from kelman.identify import _pem, _subspace, _uncertainty
 from kelman.identify._candidates import by_bic, candidates, check_order, largest_order
 from kelman.identify._data import read
+from kelman.identify._driven import driven_start
 from kelman.identify._predictor import Predictor, Records, free_parameters, gauge, predictor
 from kelman.identify._result import Fit
 from kelman.identify._stages import Stage
@@ -220,18 +221,30 @@ def innovation_model(found: _subspace.Realised, Sigma: FloatArray, prepared: Pre
     H, K = found.H * scale_z[:, None], found.K / scale_z
     B, D = found.B / scale_u, found.D * scale_z[:, None] / scale_u
     R = _symmetric(_pem.floored(Sigma) * np.outer(scale_z, scale_z))
-    p = len(scale_u)
+    Q = _symmetric(K @ R @ K.T)
+    p, x1 = len(scale_u), np.zeros((len(Q), len(standard.data.lengths)))
     return StateSpace.from_shifted(
         found.A,
         H,
-        _symmetric(K @ R @ K.T),
+        Q,
         R,
         B=B if p else None,
         D=D if p and plan.direct else None,
         b=-B @ standard.mean_u if p and standard.offset else None,
         c=standard.mean_z - D @ standard.mean_u if standard.offset else None,
         S=K @ R,
+        **_start(found.A, B, -B @ standard.mean_u, H, Q, x1, standard),
     )
+
+
+def _start(
+    A: FloatArray, B: FloatArray, b: FloatArray, H: FloatArray, Q: FloatArray, x1: FloatArray, standard: _Standard
+) -> dict[str, Any]:
+    """Start of a model in the units of the user: with inputs where they keep the state, else "auto"."""
+    if not standard.data.p:
+        return {}
+    u = standard.data.u * standard.scale_u + standard.mean_u
+    return driven_start(A, B, b, H, Q, x1, replace(standard.data, u=u))
 
 
 def _warn_if_unexciting(factor: _subspace.Factor, depth: int) -> None:
@@ -275,16 +288,18 @@ def _report(
     scale = standard.scale_z
     Sigma = solution.Sigma * np.outer(scale, scale)
     new = _level_in_c(new) if standard.offset else new
+    Q = _symmetric(new.K @ Sigma @ new.K.T)
     model = StateSpace.from_shifted(
         new.A,
         new.H,
-        _symmetric(new.K @ Sigma @ new.K.T),
+        Q,
         _symmetric(Sigma),
         B=new.B if p else None,
         D=new.D if p and plan.direct else None,
         b=new.b if standard.offset and np.any(new.b) else None,
         c=new.c if standard.offset else None,
         S=new.K @ Sigma,
+        **_start(new.A, new.B, new.b, new.H, Q, new.x1, standard),
     )
     return Fit(
         model=model,

@@ -35,7 +35,10 @@ class Fit(PoleReport):
     ----------
     model : StateSpace
         x_{k+1} = A x_k + B u_k + b + K e_k, z_k = H x_k + D u_k + c + e_k, as a `StateSpace` with Q = K Sigma K', R = Sigma,
-        S = K Sigma (``from_shifted``, so ``input_lag`` is 1), in the balanced basis of its predictor.
+        S = K Sigma (``from_shifted``, so ``input_lag`` is 1), in the balanced basis of its predictor. It starts, on these data
+        or others, in its stationary distribution; with inputs where they kept the state: m1 and P1 are mean and
+        spread of the states that the inputs cause over the data, from ``x1`` on, P1 with the stationary covariance of the
+        noise and the spread of ``x1`` added. Modes that are not stable start diffuse.
     method : str
         "subspace" or "pem".
     order : int
@@ -47,7 +50,8 @@ class Fit(PoleReport):
     x1 : ndarray, shape (n,) or (N, n)
         Estimated state at the first measurement.
     loglik : float
-        Gaussian log-likelihood of the steady-state one-step prediction errors.
+        Gaussian log-likelihood of the steady-state one-step prediction errors from ``x1``. That of ``model``, whose start is
+        not fitted, is a few units lower for each series.
     nobs : int
         Number of measured time steps.
     history : tuple
