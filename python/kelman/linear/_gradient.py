@@ -86,7 +86,8 @@ def loglik_and_grad(
     7.3.3), extended by exactly diffuse starts and by S. Nothing is inverted, so Q and R may be singular. A component that
     the model predicts without any error says nothing, and counts nothing here. Where the number of stable modes of A
     changes, the start "auto" jumps and there is no derivative; that number is taken as fixed. Single
-    precision is computed in double, and rounded at the end.
+    precision is computed in double, and rounded at the end. With S, and nothing missing, the derivatives are those of the
+    equivalent model whose noises are not correlated (Anderson and Moore, *Optimal Filtering* (1979), section 5.4).
 
     Derivatives by A and H from a diffuse start lose digits where the measurements hardly see some diffuse direction: in a
     model of position, speed and acceleration with time steps of 1e-3 the relative error by H stays below 1e-5, with

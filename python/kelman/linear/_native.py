@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import FLOAT32, FLOAT64, contiguous, converted
+from ._decorrelate import decorrelated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,10 +144,15 @@ def gradient_raw(problem: Problem, summed: bool, threads: int, reference: Array 
         along: see the core.
     """
     given = problem if problem.z.dtype == FLOAT64 else _in_double(problem)
+    plain = decorrelated(given)
+    if plain is not None:
+        given, back = plain
     raw: dict[str, Any] = _core.native().linear_gradient(
         problem=given, summed=summed, threads=threads, reference=reference
     )
-    if given is not problem:
+    if plain is not None:
+        raw = back(raw)
+    if problem.z.dtype != FLOAT64:
         return {name: _in_single(value) for name, value in raw.items()}
     return raw
 
