@@ -285,10 +285,3 @@ def test_an_infinite_value_is_refused_at_the_door(per_series: bool) -> None:
     z[1, 3] = np.inf
     with pytest.raises(KelmanError, match=r"z: infinite value inf at index \[1, 3, 0\]"):
         kelman.fit(z, template=local_level(), per_series=per_series)
-
-
-def test_inputs_need_another_way() -> None:
-    """The exact likelihood of a whole free model with inputs is not offered, and the error says what is."""
-    data = kelman.datasets.hairdryer()
-    with pytest.raises(KelmanError, match="method='pem'"):
-        kelman.fit(data.z, data.u, n_states=4, method="mle")

@@ -120,6 +120,8 @@ class Wiring:
         self.size = template.size
         self.fields: dict[str, Field] = {}
         self._latest: tuple[Array | None, dict[str, Array]] = (None, {})
+        self._arrays: dict[str, Array | None] = {}
+        """Those of the latest model, where its start follows them."""
         for place in template._places:
             base = template._base[place.field]
             assert base is not None
@@ -158,6 +160,10 @@ class Wiring:
                 array = array[:, None]
             array.flags.writeable = False
             arrays[name] = array
+        following = self.template._following
+        if following is not None:
+            arrays.update(following.start(arrays))
+            self._arrays = arrays
         lag: Any = self.template._input_lag
         initial: Any = self.template._initial
         return StateSpace._trusted(arrays, FLOAT64, initial, lag)
@@ -168,8 +174,11 @@ class Wiring:
         return made[name] if latest is theta and name in made else self.array(name, theta)
 
     def by_entry(self, gradient: Any, count: int) -> dict[str, Array]:
-        """Return the derivatives by the arrays that parameters enter, each (F, entries)."""
-        return {name: np.asarray(gradient[name], dtype=np.float64).reshape(count, -1) for name in self.fields}
+        """Return the derivatives by the arrays that parameters enter, each (F, entries), of the latest model."""
+        by = {name: np.asarray(gradient[name], dtype=np.float64) for name in self.fields}
+        if self.template._following is not None:
+            self.template._following.add(self._arrays, gradient, by)
+        return {name: array.reshape(count, -1) for name, array in by.items()}
 
     def by_parameter(self, by_entry: dict[str, Array], count: int) -> Array:
         """Return the derivative by the parameters (F, K)."""

@@ -121,8 +121,7 @@ def lq_factor(data: Data, rows: int) -> Factor:
     columns = windows(data, rows)
     if columns < height:
         gaps = f" without a gap ({data.missing} have one)" if data.missing else ""
-        takes = "a template, whose likelihood takes" if p else "method='mle' or 'em' with n_states, which take"
-        other = f", or use {takes} any gaps" if data.missing else ""
+        other = ", or use method='mle' or 'em' with n_states, which take any gaps" if data.missing else ""
         raise KelmanError(
             f"z: {data.total} steps{gaps} in {len(data.lengths)} stretches (the longest of {int(data.lengths.max())}) give "
             f"{columns} whole windows of {2 * rows} steps, but block_rows={rows} needs at least {height}; give more data or "

@@ -9,7 +9,6 @@ from kelman._arrays import as_count, as_flag, one_of
 from kelman.errors import KelmanError
 from kelman.identify._em_fit import expectation_maximisation
 from kelman.identify._fit import Plan, innovation_fit, require_tolerance
-from kelman.identify._full import NoStationaryStartError
 from kelman.identify._mle import maximum_likelihood
 from kelman.identify._panel_fit import PanelFit, panel_fit
 from kelman.identify._progress import Progress
@@ -142,7 +141,7 @@ def fit(
 
     .. math:: x_{k+1} = A x_k + B u_k + b + K e_k, \qquad z_k = H x_k + D u_k + c + e_k
 
-    or, with ``method="mle"`` (or "em"), the same by its exact likelihood from a stationary start, without inputs and with gaps (a `ParameterFit`). With a `Template`, its
+    or, with ``method="mle"`` (or "em"), the same by its exact likelihood, which takes gaps (a `ParameterFit`). With a `Template`, its
     parameters by maximum likelihood on the exact gradient, or the posterior mode where it has priors (a `ParameterFit`).
 
     Parameters
@@ -159,11 +158,10 @@ def fit(
         What is known of the model, and what is free. In place of `n_states`.
     method : {"auto", "subspace", "pem", "mle", "em", "hmc"}
         "subspace": one decomposition, no iteration. "pem": the prediction-error method (maximum likelihood of the steady-state predictor)
-        from the subspace estimate. "mle": the exact likelihood of A, H, K, Sigma and c from the subspace estimate (with gaps EM
-        goes on from it first), or of the template's parameters. "em": the same likelihood by EM, accelerated, which never loses any: of A, H, Q, R and c, or of a template
+        from the subspace estimate. "mle": the exact likelihood of A, H, K, Sigma, B, D and the offsets from the subspace estimate (with gaps EM
+        goes on from it first, with inputs or a slow mode "pem"), or of the template's parameters. "em": the same likelihood by EM, accelerated, which never loses any: of A, H, Q, R, B, D and the offsets, or of a template
         whose entries are affine in its parameters, without priors and without S. "hmc": draws from the posterior of a template by the
-        no-U-turn sampler (a `Posterior`). "auto" is "mle" with a template; with an order "pem", or of data with gaps "mle" (with
-        inputs, or an unstable estimate, "pem" of the stretches between gaps that hold a whole window).
+        no-U-turn sampler (a `Posterior`). "auto" is "mle" with a template; with an order "pem", or of data with gaps "mle".
     weighting : {"cca", "n4sid", "moesp"}
         Weighting of the subspace method: canonical variates (efficient), N4SID, or PO-MOESP. "cca" needs block rows as long as the
         memory of the predictor; where series are too short for that, the others are still consistent.
@@ -226,6 +224,12 @@ def fit(
     covariances. Data are centred (with an offset) and scaled for the computation and the result is scaled back; with an offset, singular
     values are those of the centred data. "moesp" and "n4sid" singular values are in the units of z.
 
+    The exact likelihood of an order begins in the stationary distribution. With inputs, of which nobody knows what they were before the first
+    measurement, or with a mode no faster than the longest series, it begins diffuse in units of the measurements,
+    :math:`P_{1,\infty} = (O'O)^{-1}` with the observability matrix O of n steps: the marginal likelihood of M. K. Francke,
+    S. J. Koopman & A. F. de Vos, J. Time Ser. Anal. 31 (2010) 407, which does not depend on the basis of the state. Each series pays
+    for it with n values. The parameters are then free but for the offset: ``drift`` moves b at the mean input.
+
     W. E. Larimore, Proc. CDC 1990; P. Van Overschee & B. De Moor, Automatica 30 (1994) 75; M. Verhaegen, Automatica 30 (1994) 61; L. Ljung,
     System Identification, 2nd ed. 1999. Maximum likelihood: J. Durbin & S. J. Koopman, Time Series Analysis by State Space Methods, 2nd ed.
     2012, chapter 7; EM: R. H. Shumway & D. S. Stoffer, J. Time Ser. Anal. 3 (1982) 253, with constraints E. E. Holmes, arXiv:1302.3919,
@@ -264,13 +268,8 @@ def fit(
         if method in ("subspace", "pem") or (method == "auto" and not has_gaps(z, u)):
             return innovation_fit(z, u, plan)
         steps = 1000 if max_iter is None else max_iter
-        try:
-            with Progress(progress, steps, "EM") as bar:
-                template, before, interrupted = begin_whole(z, u, plan, method, steps, threads, bar.update)
-        except NoStationaryStartError:
-            if method != "auto":
-                raise
-            return innovation_fit(z, u, plan)  # stretches between gaps as series of their own
+        with Progress(progress, steps, "EM") as bar:
+            template, before, interrupted = begin_whole(z, u, plan, method, steps, threads, bar.update)
         theta = template.start
     elif n_states is not None:
         raise KelmanError("n_states: a template has its number of states; give one of them")

@@ -15,7 +15,7 @@ from kelman.identify._data import read_series
 from kelman.identify._em import em
 from kelman.identify._em_fit import PLATEAU
 from kelman.identify._fit import innovation_fit
-from kelman.identify._full import NoStationaryStartError, full_template, innovation_template
+from kelman.identify._full import full_template, innovation_template, is_stationary
 from kelman.identify._stages import Stage
 
 if TYPE_CHECKING:
@@ -54,9 +54,14 @@ def begin_whole(
     began = time.perf_counter()
     if not gaps and method != "em":
         fit = innovation_fit(z_list, inputs, plan)
-        template = innovation_template(fit.model, fit.K, fit.Sigma)
+        if not is_stationary(fit.model, z_list):  # prediction errors need no start, and tell whether a slow mode drifts
+            fit = innovation_fit(z_list, inputs, replace(plan, method="pem", n_states=fit.order))
+        template = innovation_template(fit.model, fit.K, fit.Sigma, z_list, inputs)
         loglik = float(np.sum(linear.loglik(template.model(template.start), z_list, inputs)))
-        return Begun(template, (Stage("subspace", 0, loglik, time.perf_counter() - began),))
+        last = fit.stages[-1]
+        return Begun(
+            template, (*fit.stages[:-1], Stage(last.name, last.iterations, loglik, time.perf_counter() - began))
+        )
     template, name, loglik = _likelier(z_list, inputs, plan, gaps)
     stages = (Stage(name, 0, loglik, time.perf_counter() - began),)
     if method == "em":
@@ -80,7 +85,7 @@ def begin_whole(
     stage = Stage("EM", int(found.iterations[0]), float(found.loglik[0]), time.perf_counter() - began)
     model = template.model(found.theta[0])
     steady = linear.steady_state(model)
-    template = innovation_template(model, steady.K, steady.innovation_cov)
+    template = innovation_template(model, steady.K, steady.innovation_cov, z_list, inputs)
     return Begun(template, (*stages, stage), "interrupted" in found.message[0])
 
 
@@ -91,18 +96,16 @@ def _likelier(z: list[Array], u: list[Array] | None, plan: Plan, gaps: bool) -> 
     the one that there is.
     """
     found: list[tuple[Template, str, float]] = []
-    trouble: KelmanError | None = None
     for bridged in (False, True) if gaps else (False,):
         try:
             fit = innovation_fit([_bridged(one) for one in z] if bridged else z, u, plan)
             plan = replace(plan, n_states=fit.order)
             Q, R, _ = fit.noise
-            template = full_template(fit.model, Q, R)
+            template = full_template(fit.model, Q, R, z, u)
             loglik = float(np.sum(linear.loglik(template.model(template.start), z, u)))
         except KelmanError as error:
             if not gaps or (bridged and not found):
-                raise trouble if isinstance(trouble, NoStationaryStartError) else error from None
-            trouble = error
+                raise error from None
             continue
         found.append((template, "subspace, gaps bridged" if bridged else "subspace", loglik))
     return max(found, key=lambda one: one[2])

@@ -156,7 +156,18 @@ def _record(posed: Posed, raw: dict[str, Array], per_series: bool) -> Gradient:
             value = _folded(by[name], owners, own.ndim == rank, posed, per_series)
         arrays[name] = np.ascontiguousarray(value, dtype=posed.dtype)
         arrays[name].flags.writeable = False
+    if model.P1_inf is not None and "inf" in raw and not posed.resumed:
+        by_inf = _by_diffuse(posed.problem.inf, raw["inf"])
+        owners = model.P1_inf.shape[0] if model.P1_inf.ndim > 2 else None
+        arrays["_P1_inf"] = _folded(by_inf[:, None], owners, True, posed, per_series)
     return Gradient(**arrays)
+
+
+def _by_diffuse(V: Array, by_V: Array) -> Array:
+    """The derivative by V V', along its range, from that by V: of dP = dV V' + V dV' it is half of by_V V^+."""
+    V = V[: len(by_V)].astype(np.float64)
+    half: Array = by_V.astype(np.float64) @ np.linalg.pinv(V) / 2
+    return (half + np.swapaxes(half, -1, -2)) / 2
 
 
 def _timed(derivative: Array, rank: int) -> Array:

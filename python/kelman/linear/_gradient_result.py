@@ -62,6 +62,7 @@ class Gradient:
     P0: Array | None = None
     m1: Array | None = None
     P1: Array | None = None
+    _P1_inf: Array | None = None  # along the range of P1_inf, for templates whose diffuse start follows the model
 
     def keys(self) -> tuple[str, ...]:
         """Return the names of the arrays that there are.

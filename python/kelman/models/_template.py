@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from .._types import Array, Initial
+    from ._following import Following
     from ._maps import EntryMap
     from ._parameters import Free
 
@@ -77,6 +78,8 @@ class Template(Parametrised):
     array([[15099.]])
     """
 
+    _following: Following | None = None
+
     def __init__(
         self,
         A: Any,
@@ -114,9 +117,11 @@ class Template(Parametrised):
         entry_map: EntryMap,
         initial: Initial = "auto",
         input_lag: int = 0,
+        following: Following | None = None,
     ) -> Template:
-        """Build from parts, as structural models do."""
+        """Build from parts, as structural models do; `following` makes arrays of the start, of which `base` holds examples."""
         template = object.__new__(cls)
+        template._following = following
         template._assemble(base, parameters, blocks, places, entry_map, initial, input_lag)
         return template
 
@@ -296,6 +301,8 @@ class Template(Parametrised):
             where: Any = (..., *place.index)
             array[where] = part[:, None] if timed else part
             fields[place.field] = array
+        if self._following is not None:
+            fields.update(self._following.start(fields))
         for array in fields.values():
             if array is not None:
                 array.flags.writeable = False
@@ -318,8 +325,11 @@ class Template(Parametrised):
         theta = self._read(theta)
         entries = self._map.entries(theta)
         outer = np.zeros_like(entries.values)
+        by = {place.field: np.asarray(by_entry[place.field], dtype=np.float64) for place in self._places}
+        if self._following is not None:
+            self._following.add(self._fields(theta), by_entry, by)
         for place in self._places:
-            array = np.asarray(by_entry[place.field], dtype=np.float64)
+            array = by[place.field]
             kept = theta.ndim - 1
             between = tuple(range(kept, array.ndim - len(place.index)))
             where: Any = (..., *place.index)
