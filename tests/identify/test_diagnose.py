@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 
 import kelman
 from kelman.errors import KelmanError
+from kelman.identify import _auxiliary
 from tests.linear.cases import data, inputs, model
 from tests.linear.oracle_checks import dense
 from tests.oracles import Dense
@@ -170,6 +171,49 @@ def test_what_is_wrong_with_a_model_is_said() -> None:
     assert "variance changes" in kelman.diagnose(ROTATION, loud).summary()
     assert "trusts itself too much" in kelman.diagnose(ROTATION, 2 * sim.z).summary()
     assert "too large" in kelman.diagnose(ROTATION, sim.z / 2).summary()
+
+
+def long_cases() -> dict[str, tuple[kelman.StateSpace, Any, Any]]:
+    """Models and series of many steps, which are gone through in blocks of time."""
+    rng = np.random.default_rng(0)
+    two = kelman.systems.random_stable(3, 2, 1, rng=2, radius=0.95)
+    u = rng.normal(size=(4, 777, 1))
+    z = kelman.simulate(two, 777, 4, u=u, rng=0).z
+    z[rng.random(z.shape) < 0.1] = np.nan
+    z[1, 300:420] = np.nan
+    level, _ = nile()
+    walk = np.cumsum(rng.normal(size=(2, 1001)) * 38, axis=1)[..., None] + 122 * rng.normal(size=(2, 1001, 1))
+    angle = np.linspace(0.2, 0.6, 530)
+    turn = np.moveaxis(np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]), -1, 0)
+    timed = ROTATION.replace(A=0.97 * turn, m1=[0.0, 0.0], P1=np.eye(2))
+    cross = ROTATION.replace(S=0.3 * np.ones((2, 1)) * np.sqrt(ROTATION.R[0, 0] * ROTATION.Q[0, 0]))
+    ragged = [one[:length] for one, length in zip(z, (777, 500, 640, 33), strict=True)]
+    return {
+        "gaps": (two, z, u),
+        "ragged": (two, ragged, [one[: len(part)] for one, part in zip(u, ragged, strict=True)]),
+        "diffuse": (level, walk, None),
+        "diffuse gap": (level, np.where(np.arange(1001)[:, None] % 400 < 30, np.nan, walk[0]), None),
+        "timed": (timed, kelman.simulate(timed, 530, rng=1).z, None),
+        "cross": (cross, kelman.simulate(cross, 600, 2, rng=1).z, None),
+        "per series": (kelman.StateSpace.stack([level, level.replace(Q=[[400.0]])]), walk, None),
+    }
+
+
+@pytest.mark.parametrize("name", list(long_cases()))
+def test_blocks_of_time_are_the_whole_series(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recursion back in time over blocks side by side gives what one block does, and shocks are the same."""
+    model, z, u = long_cases()[name]
+    found = kelman.diagnose(model, z, u)
+    monkeypatch.setattr(_auxiliary, "_MANY", 1)
+    whole = kelman.diagnose(model, z, u)
+    for figure in ("outliers", "breaks", "outlier_sizes", "break_sizes"):
+        expected = getattr(whole, figure)
+        np.testing.assert_allclose(
+            getattr(found, figure), expected, rtol=1e-8, atol=1e-8 * np.nanmax(np.abs(expected)), equal_nan=True
+        )
+    assert [(f.kind, f.series, f.time, f.component) for f in found.flags] == [
+        (f.kind, f.series, f.time, f.component) for f in whole.flags
+    ]
 
 
 def test_fits_diagnose_themselves() -> None:

@@ -24,8 +24,11 @@ from kelman.config import thread_count
 from kelman.identify._innovations import Filtered
 from kelman.linear._problem import fields_of, pose
 from kelman.linear._sample import _rows
+from kelman.lti._propagate import propagate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kelman._types import Array
     from kelman.models import StateSpace
 
@@ -33,6 +36,9 @@ _NOTHING = 1e-12
 
 _UNSEEN = 1e-9
 """A shock is not seen if an estimated start explains all but this part of its effect."""
+
+_MANY = 500
+"""So many series keep the processor busy without blocks of time."""
 
 _ROUNDS = 25
 """How often shocks are looked for in what is left."""
@@ -93,21 +99,84 @@ def auxiliary(model: StateSpace, run: Filtered) -> Auxiliary:
     if E.shape[-1]:
         start = (_turned(E) @ _times(inverse, v)[..., None]).sum(axis=1)
         v = v - (E @ start[:, None])[..., 0]
+    back = _Backward(A, H, S, P, inverse, known, v, E, T)
     out = Auxiliary(*(np.full((N, T, size), np.nan) for size in (m, m, n, n)))
-    r, info, R = np.zeros((N, n)), np.zeros((len(known), n, n)), np.zeros((len(known), n, E.shape[-1]))
-    for k in range(T - 1, -1, -1):
-        here, G = H[:, k] * known[:, k, :, None], inverse[:, k]
-        onward = A[:, k + 1] if k + 1 < T else np.zeros_like(A[:, k])
-        K = (onward @ P[:, k] @ _turned(here) + S[:, k] * known[:, k, None, :]) @ G
-        u, U = _times(G, v[:, k]) - _times(_turned(K), r), G @ E[:, k] - _turned(K) @ R
-        D = G + _turned(K) @ info @ K
-        L = onward - K @ here
-        r, R = _times(_turned(here), u) + _times(_turned(onward), r), _turned(here) @ U + _turned(onward) @ R
-        info = _turned(here) @ G @ here + _turned(L) @ info @ L
-        inside = (k < run.lengths)[:, None]
+    for k, u, D, U, r, info, R in back.steps(N):
+        inside = (k < run.lengths[:, None])[..., None]
         out.outlier[:, k], out.outlier_size[:, k] = _ratio(u, D, U, inside & seen[:, k])
         out.shift[:, k], out.shift_size[:, k] = _ratio(r, info, R, inside)
     return out
+
+
+class _Backward:
+    """The recursion back in time, over blocks of steps side by side.
+
+    r_{k-1} and N_{k-1} are affine in r_k and N_k, so a block of steps can be gone through before what comes behind it is known:
+    first from zero, with the product of its L_k; then, block by block, for the value at its end; then once more from there. Many
+    series are one block each, for which the first two are not needed.
+    """
+
+    def __init__(
+        self, A: Array, H: Array, S: Array, P: Array, inverse: Array, known: Array, v: Array, E: Array, T: int
+    ) -> None:
+        self.A, self.H, self.S, self.P, self.inverse, self.known, self.v, self.E = A, H, S, P, inverse, known, v, E
+        self.T = T
+
+    def steps(self, N: int) -> Iterator[tuple[Array, ...]]:
+        """Yield places k in time (blocks,), and u, D, U and r, info, R before them, (N or 1, blocks, ...)."""
+        length = self.T if N >= _MANY else min(self.T, max(int(np.sqrt(self.T / 2)), 16))
+        starts = np.arange(0, self.T, length)
+        n, d, K = self.H.shape[-1], self.E.shape[-1], len(self.known)
+        r, info = np.zeros((N, len(starts), n)), np.zeros((K, len(starts), n, n))
+        R = np.zeros((K, len(starts), n, d))
+        if len(starts) == 1:
+            yield from self._go(starts, length, r, info, R)
+            return
+        ends: list[Array] = []
+        for _ in self._go(starts, length, r, info, R, ends):
+            pass
+        r0, info0, R0, through = ends
+        for block in range(len(starts) - 1, 0, -1):
+            M = _turned(through[:, block])
+            r[:, block - 1] = r0[:, block] + _times(M, r[:, block])
+            R[:, block - 1] = R0[:, block] + M @ R[:, block]
+            info[:, block - 1] = info0[:, block] + M @ info[:, block] @ _turned(M)
+        yield from self._go(starts, length, r, info, R)
+
+    def _go(
+        self, starts: Array, length: int, r: Array, info: Array, R: Array, ends: list[Array] | None = None
+    ) -> Iterator[tuple[Array, ...]]:
+        """Go through all blocks from what is behind them; `ends` takes what is before them, and the product of L."""
+        T = self.T
+        through = np.broadcast_to(np.eye(self.H.shape[-1]), info.shape) if ends is not None else None
+        for j in range(length - 1, -1, -1):
+            k = starts + j
+            if k[-1] >= T:  # the last block may be shorter: nothing is behind it
+                k = k[:-1]
+            some = slice(0, len(k))
+            on = (k + 1 < T)[:, None, None]
+            known, G = self.known[:, k], self.inverse[:, k]
+            here = self.H[:, k] * known[..., None]
+            onward = self.A[:, np.minimum(k + 1, T - 1)] * on
+            K = (onward @ self.P[:, k] @ _turned(here) + self.S[:, k] * known[..., None, :]) @ G
+            back, L = _turned(here), _turned(onward - K @ here)
+            old_r, old_info, old_R = r[:, some], info[:, some], R[:, some]
+            u, U = _times(G, self.v[:, k]) - _times(_turned(K), old_r), G @ self.E[:, k] - _turned(K) @ old_R
+            new_r, new_R = _times(back, u) + _times(_turned(onward), old_r), back @ U + _turned(onward) @ old_R
+            new_info = back @ G @ here + L @ old_info @ _turned(L)
+            if ends is None:
+                yield k, u, G + _turned(K) @ old_info @ K, U, new_r, new_info, new_R
+            if through is not None:
+                through = np.concatenate([through[:, some] @ _turned(L), through[:, len(k) :]], axis=1)
+            if len(k) == len(starts):
+                r, info, R = new_r, new_info, new_R
+            else:
+                r, info, R = (
+                    np.concatenate([new, old[:, len(k) :]], axis=1)
+                    for new, old in ((new_r, r), (new_info, info), (new_R, R))
+                )
+        if ends is not None and through is not None:
+            ends += [r, info, R, through]
 
 
 def _innovations(model: StateSpace, run: Filtered) -> tuple[Array, Array, Array, Array]:
@@ -243,8 +312,19 @@ def _effects(model: StateSpace, T: int, rows: Array, shocks: list[Flag]) -> Arra
             effect[i, flag.time, flag.component] += flag.size
         else:
             jumps.setdefault(flag.time, []).append((i, flag))
+    if not jumps:
+        return effect
+    first = min(jumps)
+    if (len(A) == 1 or A.strides[0] == 0) and A.strides[1] == 0 and H.strides[1] == 0:
+        pushes = np.zeros((T - first, n, N))
+        for k, here in jumps.items():
+            for i, flag in here:
+                pushes[k - first, flag.component, i] += flag.size
+        path = propagate(np.ascontiguousarray(A[0, 0]), pushes[1:], pushes[0]).transpose(2, 0, 1)
+        effect[:, first:] += path @ _turned(H[:, 0])
+        return effect
     x = np.zeros((N, n))
-    for k in range(min(jumps, default=T), T):
+    for k in range(first, T):
         x = _times(A[:, k], x)
         for i, flag in jumps.get(k, ()):
             x[i, flag.component] += flag.size

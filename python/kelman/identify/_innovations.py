@@ -196,8 +196,8 @@ def _squares(e: Array, dof: Array, batched: bool, level: float, *, correlated: b
 
     values = np.square(e).sum(-1)
     tail = (1 - level) / 2
-    safe = np.maximum(dof, 1)
-    lower, upper = chdtri(safe, 1 - tail), chdtri(safe, tail)
+    table = np.maximum(np.arange(int(dof.max(initial=0)) + 1), 1)  # there are few degrees of freedom, and many steps
+    lower, upper = chdtri(table, 1 - tail)[dof], chdtri(table, tail)[dof]
     used = dof > 0
     stretch = _correlation_time(values, dof) if correlated else 1.0
     total = dof.sum(-1)
