@@ -132,13 +132,13 @@ def tune(
         The model; its Q and R are the first guess, and must be the same in time and for all series (A, H and the others
         need not be). States without noise keep none. A start given by P0 or P1 stays as it is.
     z : array_like, shape (T,), (T, m) or (N, T, m), or a list of series
-        Measurements; NaN = missing (not for "correlation").
+        Measurements; NaN = missing.
     u : array_like, shape (T, p) or (N, T, p), or a list, optional
         Inputs. Needed if the model has B or D.
     method : {"likelihood", "correlation"}, default "likelihood"
         "likelihood": maximum likelihood by L-BFGS-B on the exact gradient, from the best of several scales of Q. Efficient,
         with gaps, any start, and matrices that vary. "correlation": autocovariance least squares on the innovations of a
-        filter with a constant gain; no likelihood, and no Gaussian noise needed.
+        filter with a constant gain, gaps apart; no likelihood, and no Gaussian noise needed.
     Q, R : {"full", "diagonal", "scale", "fixed"}, default "full"
         What is free: every entry (by its Cholesky factor), the variances, one factor for all, or nothing.
     lags : int, optional
@@ -157,7 +157,7 @@ def tune(
     ------
     KelmanError
         If an argument does not fit; if the model has S and not both Q and R are scaled by one factor each ("scale" or
-        "fixed"); if "correlation" finds gaps, or no constant gain.
+        "fixed"); if "correlation" finds no constant gain.
 
     Notes
     -----
@@ -165,7 +165,9 @@ def tune(
     n (n + 1) / 2 (R. K. Mehra, IEEE TAC 15 (1970) 175). Entries that no data determine are named in ``hidden``.
 
     "correlation": B. J. Odelson, M. R. Rajamani and J. B. Rawlings, Automatica 42 (2006) 303, with each autocovariance
-    weighted by its standard error, repeated with the gain of the result.
+    weighted by its standard error, repeated with the gain of the result. With gaps, where the gain varies, products of
+    innovations are compared with what the noise makes of them at these very steps (M. R. Rajamani and J. B. Rawlings,
+    Automatica 45 (2009) 142).
 
     A filter that was not tuned is the usual reason why another method "wins": I. Greenberg, N. Yannay and S. Mannor,
     "Optimization or architecture: how to hack Kalman filtering", NeurIPS 2023.

@@ -7,7 +7,7 @@ Any filter with a constant gain K and a stable A - K H has innovations with the 
 
 which are linear in Q and R: those found in the data give them by least squares (R. K. Mehra, IEEE TAC 15 (1970) 175;
 B. J. Odelson, M. R. Rajamani and J. B. Rawlings, Automatica 42 (2006) 303), under the condition that both are covariances.
-The gain of the result gives a better filter, so this is repeated.
+The gain of the result gives a better filter, so this is repeated. Where values are missing the gain varies: see `_tune_gaps`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from kelman import linear
 from kelman.errors import KelmanError, NoSteadyStateError
+from kelman.identify._tune_gaps import products
 from kelman.lti._lyapunov import stein
 
 if TYPE_CHECKING:
@@ -101,13 +102,20 @@ class Found:
 
 def correlate(model: StateSpace, run: Filtered, blocks: tuple[NoiseBlock, NoiseBlock], lags: int) -> Found:
     """Estimate, take the gain of what was found, and so on until nothing changes."""
-    _require_complete(run)
+    gaps = _has_gaps(run)
     Q, R = blocks[0].base, blocks[1].base
     settled, rounds, begin = False, 0, 0
     for rounds in range(1, _ROUNDS + 1):  # noqa: B007
         at = model.replace(Q=_positive(Q, blocks[0].base), R=_positive(R, blocks[1].base), S=None)
-        C, pairs, begin = _sample(at, run, lags, begin)  # steps once left out stay out: else rounds may go in circles
-        new_Q, new_R = _solve(regression(at, blocks, lags), (C, pairs), blocks, (Q, R))
+        ready = _ready(at, run, begin)
+        begin = ready.begin  # steps once left out stay out: else rounds may go in circles
+        if gaps:
+            C, pairs, columns, constant = products(ready.model, ready.z, ready.u, ready.inside, blocks, lags)
+            system = Regression(columns, constant)
+        else:
+            C, pairs = _sample(ready, lags)
+            system = regression(at, blocks, lags)
+        new_Q, new_R = _solve(system, (C, pairs), blocks, (Q, R))
         change = max(_change(new_Q, Q), _change(new_R, R))
         Q, R = new_Q, new_R
         if change < _SETTLED:
@@ -126,16 +134,24 @@ def _positive(found: Array, base: Array) -> Array:
     return found + share * base
 
 
-def _require_complete(run: Filtered) -> None:
+def _has_gaps(run: Filtered) -> bool:
     inside = np.arange(run.z.shape[1]) < run.lengths[:, None]
-    if np.isnan(run.z[inside]).any():
-        raise KelmanError("z: has gaps, and a constant gain needs every value; use method='likelihood'")
+    return bool(np.isnan(run.z[inside]).any())
 
 
-def _sample(model: StateSpace, run: Filtered, lags: int, least: int) -> tuple[Array, Array, int]:
-    """Autocovariances (lags + 1, m, m) of the innovations of the steady filter, the number of pairs of each, and how many
-    steps were left out, at least `least`, until the start is forgotten.
-    """
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A model in its steady state and the data from there on, and which steps (N, T) count: from `begin`, when the start is forgotten."""
+
+    model: StateSpace
+    z: Array
+    u: Array | None
+    inside: Array
+    begin: int
+
+
+def _ready(model: StateSpace, run: Filtered, least: int) -> _Ready:
+    """Leave out what is diffuse, and then at least `least` steps."""
     F, _, _ = _steady(model)
     radius = float(np.abs(np.linalg.eigvals(F)).max(initial=0.0))
     memory = int(np.ceil(np.log(_FORGOTTEN) / np.log(max(radius, 1e-4)))) if radius < 1 else run.z.shape[1]
@@ -146,18 +162,24 @@ def _sample(model: StateSpace, run: Filtered, lags: int, least: int) -> tuple[Ar
     P = linear.steady_state(model).P_predicted
     ready = model.replace(m1=np.where(np.isfinite(start), start, 0.0), P1=(P + P.T) / 2)
     u = None if run.u is None else np.ascontiguousarray(run.u[:, first:])
-    e = linear.filter(ready, run.z[:, first:], u, store="all", on_error="nan").innovation
-    T = e.shape[1]
+    T = run.z.shape[1] - first
     begin = max(least, min(memory, T // 4))
     inside = (np.arange(T) >= begin) & (np.arange(T) < (run.lengths - first)[:, None])
+    return _Ready(ready, run.z[:, first:], u, inside, begin)
+
+
+def _sample(ready: _Ready, lags: int) -> tuple[Array, Array]:
+    """Autocovariances (lags + 1, m, m) of the innovations of the steady filter, and the number of pairs of each."""
+    e = linear.filter(ready.model, ready.z, ready.u, store="all", on_error="nan").innovation
+    T, inside = e.shape[1], ready.inside
     e = np.where(inside[..., None] & np.isfinite(e), e, 0.0)
-    total, pairs = np.zeros((lags + 1, e.shape[2], e.shape[2])), np.zeros(lags + 1)
+    total, pairs = np.zeros((lags + 1, e.shape[2], e.shape[2])), np.zeros((lags + 1, 1, 1))
     for j in range(min(lags, T - 1) + 1):
         total[j] = np.einsum("nki,nkj->ij", e[:, j:], e[:, : T - j])
         pairs[j] = np.count_nonzero(inside[:, j:] & inside[:, : T - j])
     if pairs[0] < 2 * len(e[0, 0]) or pairs[-1] == 0:
         raise KelmanError(f"z: too short for {lags} lags of its autocovariances")
-    return total / pairs[:, None, None], pairs, begin
+    return total / pairs, pairs
 
 
 def _solve(
@@ -166,7 +188,9 @@ def _solve(
     """Weighted least squares; where the answer is not a pair of covariances, the best pair that is."""
     C, pairs = sample
     size = np.sqrt(np.diagonal(C[0]))
-    weight = np.sqrt(pairs)[:, None, None] / np.outer(size, size)
+    if not (size > 0).all():
+        raise KelmanError(f"z: component {int(np.argmin(size))} is predicted exactly; there is no noise to correlate")
+    weight = np.sqrt(pairs) / np.outer(size, size)
     weight = np.broadcast_to(weight, C.shape).copy()
     weight[0][np.tril_indices(len(size), -1)] = 0.0  # C_0 is symmetric
     y = ((C - system.constant) * weight).ravel()
