@@ -168,13 +168,31 @@ def test_gaps(share: float) -> None:
 
 
 def test_a_walk_with_gaps() -> None:
-    """Where EM has no stationary model to begin at, the stretches between gaps serve: the pole of a walk to 0.02."""
+    """A walk with gaps has no stationary start, and needs none: its pole to 0.02."""
     rng = np.random.default_rng(0)
     z = np.cumsum(rng.normal(size=(2000, 1)), axis=0) + rng.normal(size=(2000, 1))
     z[rng.random(z.shape) < 0.01] = np.nan
     found = KalmanSSM(1).fit(z)
     assert abs(found.A_[0, 0] - 1) < 0.02
     assert np.isfinite(found.transform(z)).all()
+
+
+@pytest.mark.parametrize("method", ["auto", "em", "mle"])
+def test_gaps_and_inputs(method: str) -> None:
+    """Three tenths of the values missing and inputs of mean 3: nearly as likely as the truth allows, and draws stay where the data are."""
+    truth = kelman.systems.random_stable(2, 1, 1, rng=5, radius=0.8)
+    u = np.random.default_rng(0).normal(3.0, 1.0, size=(1500, 1))
+    z = kelman.simulate(truth, 1500, u=u, rng=0).z + 50.0
+    z[np.random.default_rng(1).random(z.shape) < 0.3] = np.nan
+    found = KalmanSSM(2, method=method).fit(z, u=u)
+    assert found.method_ == ("em" if method == "auto" else method)
+    own = truth.replace(c=[50.0])
+    assert found.loglik_ > float(kelman.loglik(own, z, u)) - 8
+    assert np.isfinite(found.predict(z, u=u)).all()
+    drawn, _ = found.sample(1500, u=u, random_state=0)
+    assert abs(drawn.mean() - np.nanmean(z)) < 0.5
+    assert abs(drawn[:20].mean() - np.nanmean(z)) < 3 * np.nanstd(z)
+    np.testing.assert_allclose(drawn.std(), np.nanstd(z), rtol=0.2)
 
 
 @pytest.mark.parametrize("n_states", [None, 1, 3])

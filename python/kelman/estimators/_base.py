@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from kelman import linear
+from kelman import linear, lti
 from kelman.errors import KelmanError
 from kelman.estimators._panel import Panel, read
 
@@ -194,8 +194,7 @@ class StateSpaceEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         except KelmanError as error:
             if "diffuse" not in str(error):
                 raise
-            n = model.dims.n  # a walk has no first state of its own: it begins at zero
-            drawn = linear.simulate(model.replace(m1=np.zeros(n), P1=np.zeros((n, n))), n_samples, u=u, rng=int(seed))
+            drawn = linear.simulate(model.replace(P1_inf=None, **_begun(model, u)), n_samples, u=u, rng=int(seed))
         return drawn.z, drawn.x
 
     def _keep(self, model: StateSpace, panel: Panel) -> None:
@@ -219,6 +218,17 @@ class StateSpaceEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         # may be moved, or taken away, without effect on the others.
         tags.non_deterministic = True
         return tags
+
+
+def _begun(model: StateSpace, u: Any) -> dict[str, Array]:
+    """A first state for a model that leaves it open: where the mean input holds it; at zero where nothing does, as in a walk."""
+    n = model.dims.n
+    if not lti.spectral_radius(model.A) < 1 - 1e-6:
+        return {"m1": np.zeros(n), "P1": np.zeros((n, n))}
+    drive = np.zeros(n) if model.b is None else model.b
+    if model.B is not None:
+        drive = drive + model.B @ np.mean(np.asarray(u, dtype=np.float64).reshape(-1, model.dims.p), axis=0)
+    return {"m1": np.linalg.solve(np.eye(n) - model.A, drive), "P1": lti.lyapunov(model.A, model.Q)}
 
 
 def _padded(u: Any, shape: tuple[int, ...]) -> Array:

@@ -43,8 +43,7 @@ class KalmanSSM(StateSpaceEstimator):
         Number of states. None lets the data choose (by BIC over subspace estimates; 1 where there are too few values).
     method : {"auto", "subspace", "pem", "em", "mle"}, default "auto"
         As in `kelman.fit`. "auto" takes the prediction-error method, and from its A and H the most likely noise without S
-        where that is as likely, so that states get better by smoothing; EM where values are missing and there are no
-        inputs. Where there are too few values for a method, or gaps
+        where that is as likely, so that states get better by smoothing; EM where values are missing. Where there are too few values for a method, or gaps
         leave no long piece, principal components that follow each other linearly take its place, with noise by likelihood:
         `method_` says what ran, `message_` why, and `converged_` is False unless the method is "auto".
     offset : bool or "auto", default "auto"
@@ -127,7 +126,7 @@ class KalmanSSM(StateSpaceEstimator):
         """The model, what ran, how it ended, whether it converged, and after how many iterations."""
         found: Any = None
         if self._suits_em(panel):
-            with contextlib.suppress(KelmanError):  # it asks for a stationary model
+            with contextlib.suppress(KelmanError):  # the stretches between gaps may do
                 found = self._identified(panel, "em")
         try:
             found = found or self._identified(panel, self.method)
@@ -144,13 +143,14 @@ class KalmanSSM(StateSpaceEstimator):
         return plain.model, f"{method}+tune", text, converged and plain.converged, count + plain.iterations
 
     def _suits_em(self, panel: Panel) -> bool:
-        """Whether "auto" tries EM first: there are gaps, many values, and no inputs."""
+        """Whether "auto" tries EM first: there are gaps, and many values."""
         gaps = any(np.isnan(one).any() for one in panel.series)
-        if self.method != "auto" or not gaps or panel.inputs is not None:
+        if self.method != "auto" or not gaps:
             return False
         n, m = self.n_states or 1, panel.series[0].shape[1]
+        p = 0 if panel.inputs is None else panel.inputs[0].shape[1]
         known = sum(int(np.isfinite(one).sum()) for one in panel.series)
-        return bool(known > _MANY * n * (n + 2 * m))
+        return bool(known > _MANY * n * (n + 2 * m + p))
 
     def _identified(self, panel: Panel, method: str) -> Any:
         options: dict[str, Any] = {"n_states": self.n_states, "method": method, "max_iter": self.max_iter}
