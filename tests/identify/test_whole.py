@@ -206,6 +206,22 @@ def test_an_integrator_is_found(method: str) -> None:
     assert np.abs(away).max() < 5
 
 
+def test_a_ridge_is_not_taken_for_a_flat_direction() -> None:
+    """A drifting integrator fixes one pole to 1e-4, and the other's error, 400 times as large, is there by either method."""
+    u = np.random.default_rng(0).normal(size=(600, 1)) + 2
+    model = INTEGRATOR.replace(m1=[0.0, 0.0])
+    z = kelman.simulate(model, 600, u=u, rng=2).z
+    errors, ranks = [], []
+    for method in ("mle", "em"):
+        found: Any = kelman.fit(z, u, n_states=2, method=method, progress=False)
+        errors.append(np.sqrt(found.pole_covariance[:, 0, 0]))
+        ranks.append(found.rank)
+        assert (np.abs(found.poles.real - [1.0, 0.7]) < 4 * errors[-1]).all()
+    assert ranks == [9, 9]  # 2 n m + n p + m p, a variance and an offset: all that a basis leaves
+    np.testing.assert_allclose(errors[0], errors[1], rtol=0.05)
+    assert errors[0][1] > 100 * errors[0][0]
+
+
 @pytest.mark.parametrize("method", ["mle", "em"])
 def test_an_unstable_system_is_found(method: str) -> None:
     """It grows without inputs: there is no stationary start, and one is not asked for."""

@@ -144,7 +144,9 @@ def _of(parsed: Parsed, entry_map: EntryMap, whole: _Whole, model: StateSpace) -
     initial: Initial = "stationary"
     if not whole.stationary:
         base["P1_inf"], following, initial = np.eye(model.dims.n), OutputDiffuse(), "auto"
-    return Template._of(base, parsed.parameters, parsed.blocks, parsed.places, entry_map, initial, lag, following)
+    made = Template._of(base, parsed.parameters, parsed.blocks, parsed.places, entry_map, initial, lag, following)
+    made._loose = True
+    return made
 
 
 def _definite(cov: Array) -> Array:

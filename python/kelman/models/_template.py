@@ -79,6 +79,7 @@ class Template(Parametrised):
     """
 
     _following: Following | None = None
+    _loose = False  # whether some directions of the parameters change nothing, as the basis of the state
 
     def __init__(
         self,
