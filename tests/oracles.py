@@ -126,12 +126,12 @@ def start_of(model: Any, series: int = 0, u: np.ndarray | None = None) -> Start:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Moments of chosen rows given the data; `diffuse` holds what is still undetermined (columns of a factor)."""
+    """Moments of chosen rows given the data, `loglik` in their arithmetic; `diffuse` holds what is still undetermined (columns of a factor)."""
 
     mean: np.ndarray
     cov: np.ndarray
     diffuse: np.ndarray
-    loglik: float
+    loglik: Any
     rank: int
     condition: float
 
@@ -263,7 +263,7 @@ class Dense:
             loglik = loglik + num.logdet(Rr @ Rr.T)
             condition = max(condition, float(np.linalg.cond((X if len(U.T) == len(X.T) else Rr).astype(float))))
         left = self.diffuse[targets] @ (num.eye(X.shape[1]) - pinv @ X)
-        return Posterior(mean, cov, left, -float(loglik) / 2 if agree else -np.inf, U.shape[1], condition)
+        return Posterior(mean, cov, left, -loglik / 2 if agree else -np.inf, U.shape[1], condition)
 
     def _moments(self, targets: Any, data: Any) -> tuple[np.ndarray, np.ndarray]:
         posts = [self.given(data(k), targets(k)) for k in range(self.T)]
@@ -294,11 +294,11 @@ class Dense:
 
     def loglik(self) -> float:
         """log p(z_1..z_T), KFAS convention."""
-        return self.given(self.T, self.x(0)[:0]).loglik
+        return float(self.given(self.T, self.x(0)[:0]).loglik)
 
     def loglik_obs(self) -> np.ndarray:
         """log p(z_k | z_1..z_{k-1}) for each k: differences of the cumulated ones."""
-        total = np.array([self.given(k, self.x(0)[:0]).loglik for k in range(self.T + 1)])
+        total = np.array([float(self.given(k, self.x(0)[:0]).loglik) for k in range(self.T + 1)])
         return np.diff(total)
 
     def forecast(self) -> dict[str, np.ndarray]:

@@ -57,13 +57,36 @@ void remove_direction(Index n, Index d, Scalar* a, Scalar* V, Index ldv, Scalar*
   clear_small_rows(n, d - 1, scale, V, ldv);
 }
 
-/// Drops columns that carry nothing, after a singular transition. `scale[i]` (n) is the size of the terms of which row
-/// i of V was made, so that what is left of row i below rounding of `scale[i]` counts as zero; `u` (d) and `trial`
-/// (n×d) are scratch. Returns the new number of columns; V is untouched if it is the old one.
+/// The way back for a row that goes with V: q becomes q Θ₂', and gets `more` times a', of the same a = V'h. The row may
+/// be one of packs.                                                                      (1×(d-1)) -> (1×d)
+template <class T, Real Scalar>
+[[gnu::cold, gnu::noinline]] void restore_direction(Index d, const Scalar* a, const T& more, T* q) {
+  const Scalar length = std::sqrt(dot(d, a, a));
+  const Scalar first = a[0] + std::copysign(length, a[0]);  // of u, whose others are a: u'u / 2 = |a| |u₁|
+  const Scalar twice = Scalar(1) / (length * std::abs(first));
+  T along(Scalar(0));
+  for (Index c = d; c-- > 1;) {
+    q[c] = q[c - 1];
+    along = fused(a[c], q[c], along);
+  }
+  q[0] = fused(a[0], more, fused(-twice * first, along, T(Scalar(0))));
+  for (Index c = 1; c < d; ++c) {
+    q[c] = fused(a[c], more, fused(-twice * a[c], along, q[c]));
+  }
+}
+
+/// Drops columns that carry nothing, after a singular transition: V becomes V Θ, Θ (d×rank). `scale[i]` (n) is the size
+/// of the terms of which row i of V was made, so that what is left of row i below rounding of `scale[i]` counts as
+/// zero; `u` (d) is scratch, and `trial` ((n+d)×d) holds Θ behind n rows if columns were dropped. Returns the new
+/// number of columns; V is untouched if it is the old one.
 template <Real Scalar>
 [[nodiscard]] Index compress(Index n, Index d, const Scalar* scale, Scalar* V, Index ldv, Scalar* trial, Scalar* u) {
   const Scalar tiny = static_cast<Scalar>(100 * (n + 1)) * Precision<Scalar>::epsilon;
   copy_block(n, d, V, ldv, trial, ldv);
+  for (Index c = 0; c < d; ++c) {
+    std::fill_n(trial + (n + c) * ldv, d, Scalar(0));
+    trial[(n + c) * ldv + c] = Scalar(1);
+  }
   Index rank = 0;
   for (; rank < d; ++rank) {
     // pivot: the row with the largest rest, relative to its scale
@@ -83,7 +106,7 @@ template <Real Scalar>
     // reflect the rest of the pivot row onto its first entry
     std::copy_n(trial + pivot * ldv + rank, d - rank, u);
     u[0] += std::copysign(std::sqrt(dot(d - rank, u, u)), u[0]);
-    reflect_columns(n, rank, d, u, trial, ldv);
+    reflect_columns(n + d, rank, d, u, trial, ldv);
   }
   if (rank < d) {
     copy_block(n, rank, trial, ldv, V, ldv);

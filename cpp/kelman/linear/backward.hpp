@@ -7,6 +7,7 @@
 //   ordinary   r <- r + h (v/f - K'r)                    N <- L'N L + h h'/f
 //   diffuse    K = K₀ + K₁/kappa, 1/f = 1/(kappa F) - F*/(kappa F)², kappa -> infinity, in powers of 1/kappa:
 //              r₁ <- r₁ + h (v/F - K₀'r₁ - K₁'r₀)        r₀ <- r₀ - h K₀'r₀
+//              of r₁ only q = V'r₁ is wanted:  q <- Θ₂ q + a (v/F - K₁'r₀), and transitions change nothing of it
 //              N₂ <- L₀'N₂L₀ + L₀'N₁L₁ + L₁'N₁L₀ + L₁'N₀L₁ - h h' F*/F²       L₀ = I - K₀h', L₁ = -K₁h'
 //              N₁ <- L₀'N₁L₀ + L₁'N₀L₀ + L₀'N₀L₁ + h h'/F      N₀ <- L₀'N₀L₀
 // Back over a transition x⁺ = A x + w, with T = A, or T = [A, I, 0] on (x, w, v) with S:  r <- T'r,  N <- T'N T.
@@ -18,6 +19,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kelman/linalg/factor.hpp"
 #include "kelman/linalg/product.hpp"
 #include "kelman/linear/block.hpp"
 #include "kelman/linear/tape.hpp"
@@ -35,27 +37,28 @@ void dense_row(const Model<Scalar>& model, const Slot<Scalar>& slot, Index e, Sc
   }
 }
 
-/// r₀ and r₁ of one series.
+/// r₀ and q = V'r₁ of one series.
 template <Real Scalar>
 class BackwardMean {
  public:
   BackwardMean(const Model<Scalar>& model, Workspace& memory)
       : model_(model),
         r0_(memory.take<Scalar>(model.size())),
-        r1_(memory.take<Scalar>(model.size())),
+        q_(memory.take<Scalar>(model.dims.n)),
         h_(memory.take<Scalar>(model.size())),
         scratch_(memory.take<Scalar>(model.dims.n)) {}
 
   /// Nothing is known from later measurements: after the last one.
   void clear() noexcept {
     std::fill_n(r0_, model_.size(), Scalar(0));
-    std::fill_n(r1_, model_.size(), Scalar(0));
+    std::fill_n(q_, model_.dims.n, Scalar(0));
   }
 
   /// Back over all components of a step with innovations v (count). `diffuse` is null after the diffuse phase.
-  [[gnu::noinline]] void measurement(const Slot<Scalar>& slot, const DiffuseSlot<Scalar>* diffuse,
+  [[gnu::noinline]] void measurement(const Slot<Scalar>& slot, const DiffuseSlot<Scalar>* diffuse, Index columns,
                                      const Scalar* v) noexcept {
     const Index s = slot.head->size;
+    Index directions = diffuse != nullptr ? diffuse->rank : 0;
     for (Index e = slot.head->count; e-- > 0;) {
       if (slot.use[e] == Use::exact) {
         continue;
@@ -65,28 +68,23 @@ class BackwardMean {
       const Scalar scaled = v[e] / slot.variance[e];
       if (slot.use[e] == Use::diffuse) {
         const Scalar* const K1 = diffuse->gains + e * model_.size();
-        linalg::axpy(s, scaled - linalg::dot(s, K, r1_) - linalg::dot(s, K1, r0_), h_, r1_);
+        linalg::restore_direction(++directions, diffuse->seen + e * columns, scaled - linalg::dot(s, K1, r0_), q_);
         linalg::axpy(s, -linalg::dot(s, K, r0_), h_, r0_);
         continue;
       }
-      if (diffuse != nullptr) {
-        linalg::axpy(s, -linalg::dot(s, K, r1_), h_, r1_);
-      }
       linalg::axpy(s, scaled - linalg::dot(s, K, r0_), h_, r0_);
+    }
+    if (diffuse != nullptr && diffuse->led > 0) {
+      lead_back(*diffuse, directions, columns, scratch_, q_);
     }
   }
 
   /// Back over the transition with A (n×n).
-  [[gnu::noinline]] void transition(const Scalar* A, bool diffuse) noexcept {
-    back(A, r0_);
-    if (diffuse) {
-      back(A, r1_);
-    }
-  }
+  [[gnu::noinline]] void transition(const Scalar* A) noexcept { back(A, r0_); }
 
-  /// x += P r₀ + C r₀_w + V V' r₁                           (n) += (n×n)(n) + (n×n)(n) + (n×d)(d×n)(n)
+  /// x += P r₀ + C r₀_w + V q                               (n) += (n×n)(n) + (n×n)(n) + (n×d)(d)
   [[gnu::noinline]] void smooth(const Scalar* P, const Scalar* C, const DiffuseSlot<Scalar>* diffuse, Index columns,
-                                Scalar* d_scratch, Scalar* x) noexcept {
+                                Scalar* x) noexcept {
     const Index n = model_.dims.n;
     linalg::symmetric_matvec(n, n, P, n, r0_, scratch_);
     linalg::axpy(n, Scalar(1), scratch_, x);
@@ -95,11 +93,8 @@ class BackwardMean {
         x[row] += linalg::dot(n, C + row * n, r0_ + n);
       }
     }
-    if (diffuse != nullptr && diffuse->rank > 0) {
-      linalg::matvec_transposed(n, diffuse->rank, diffuse->V, columns, r1_, d_scratch);
-      for (Index row = 0; row < n; ++row) {
-        x[row] += linalg::dot(diffuse->rank, diffuse->V + row * columns, d_scratch);
-      }
+    for (Index row = 0; diffuse != nullptr && row < n; ++row) {
+      x[row] += linalg::dot(diffuse->rank, diffuse->V + row * columns, q_);
     }
   }
 
@@ -116,7 +111,7 @@ class BackwardMean {
 
   Model<Scalar> model_;
   Scalar* r0_;
-  Scalar* r1_;
+  Scalar* q_;
   Scalar* h_;
   Scalar* scratch_;
 };

@@ -25,7 +25,7 @@ class FormGradient {
       : problem_(problem),
         result_(result),
         passage_(problem, memory_),
-        adjoint_(problem.model, memory_),
+        adjoint_(problem.model, problem.start.columns, memory_),
         terms_(problem, adjoint_, memory_),
         sums_(problem, result, memory_) {}
 
@@ -105,7 +105,7 @@ class FormGradient {
       if (moves) {
         const Field<double> noise = k == 0 ? sums_.fields.noise_cov : joint ? Field<double>{} : sums_.fields.Q;
         terms_.transition(i, k, before, noise, std::max<Index>(k - 1, 0), sums_);
-        adjoint_.transition(problem_.model.A.at(i, k), before.rank > 0);
+        adjoint_.transition(problem_.model.A.at(i, k), before.rank);
       }
       if (k == 0) {
         terms_.start(before, result_.mean.at(i), sums_);

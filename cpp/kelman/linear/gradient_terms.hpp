@@ -9,7 +9,7 @@
 //   dA += r_x x_f' + (r_x r_x' - N_xx) X    dB += r_x u_k'   db += r_x        (n×n), (n×p), (n)
 //
 // X = A P_f + C' is the covariance of the state with the one before (C = Cov(x, w)); without S the adjoint of w_k is
-// that of x_{k+1}. With a diffuse part V V', a product (a r_x' - N_ax) P gains (a r₁_x' - N₁_ax) V V'. The rows of a
+// that of x_{k+1}. With a diffuse part V V', a product (a r_x' - N_ax) P gains (a q' - W_a) V'. The rows of a
 // dense R were decorrelated, v~ = L⁻¹ v, so derivatives by v are L⁻ᵀ times those by v~.
 #pragma once
 
@@ -32,7 +32,7 @@ class GradientTerms {
         product_(memory.take<Scalar>(wide() * wide())),
         cross_(memory.take<Scalar>(n_ * n_)),
         moved_(memory.take<Scalar>(n_ * columns_)),
-        narrow_(memory.take<Scalar>(wide() * columns_)),
+        narrow_(memory.take<Scalar>(columns_)),
         u_(memory.take<Scalar>(problem.model.dims.m)) {}
 
   /// dH, D, c, R (and Q, S of a model with S) of the measurement at time k; `before` is what was known before it.
@@ -41,14 +41,16 @@ class GradientTerms {
     const GradientResult<double>& to = sums.fields;
     const Index v = adjoint_.noise();
     const Index count = slot.head->count;
-    weigh(count, v, 0);
+    weigh(count, v);
     linalg::multiply(count, n_, n_, weight_, n_, before.P, n_, product_, n_);
-    spread(count, v, before.V, before);
-    add_outer(count, adjoint_.r(0) + v, before.x);
+    if (before.rank > 0) {
+      spread(count, v, before);
+    }
+    add_outer(count, adjoint_.r() + v, before.x);
     unmix(slot, n_, product_);
     scatter(slot, product_, to.H, k, n_, Index(1));
 
-    std::copy_n(adjoint_.r(0) + v, count, u_);
+    std::copy_n(adjoint_.r() + v, count, u_);
     unmix(slot, 1, u_);
     scatter(slot, u_, to.c, k, Index(1), Index(1), Index(1));
     input(slot, problem_.data.direct_input(i, k), to.D, k);
@@ -57,7 +59,7 @@ class GradientTerms {
       covariance(n_, to.Q, k);
       for (Index e = 0; e < count; ++e) {
         for (Index l = 0; l < n_; ++l) {
-          product_[e * n_ + l] = moment(v + e, n_ + l, 0);
+          product_[e * n_ + l] = moment(v + e, n_ + l);
         }
       }
       unmix(slot, n_, product_);
@@ -77,13 +79,12 @@ class GradientTerms {
         cross_[row * n_ + col] += before.C[col * n_ + row];
       }
     }
-    weigh(n_, 0, 0);
+    weigh(n_, 0);
     linalg::multiply(n_, n_, n_, weight_, n_, cross_, n_, product_, n_);
     if (before.rank > 0) {
-      linalg::multiply(n_, n_, before.rank, A, n_, before.V, columns_, moved_, columns_);
-      spread(n_, 0, moved_, before);
+      spread(n_, 0, before);
     }
-    const Scalar* const r = adjoint_.r(0);
+    const Scalar* const r = adjoint_.r();
     add_outer(n_, r, before.x);
     add(n_ * n_, product_, to.A, k);
     add(n_, r, to.b, k);
@@ -100,21 +101,17 @@ class GradientTerms {
   }
 
   /// By the moments of the state at the start, of which the adjoint speaks now; `mean` (n) is overwritten.
-  void start(const Known<Scalar>& known, Scalar* mean, GradientSums& sums) noexcept {
-    std::copy_n(adjoint_.r(0), n_, mean);
+  [[gnu::cold, gnu::noinline]] void start(const Known<Scalar>& known, Scalar* mean, GradientSums& sums) noexcept {
+    std::copy_n(adjoint_.r(), n_, mean);
     covariance(0, sums.fields.cov, 0);
-    if (known.rank > 0 && sums.fields.inf) {
-      weigh(n_, 0, 1);  // (r₀r₁' - N₁) V
-      linalg::multiply(n_, n_, known.rank, weight_, n_, known.V, columns_, narrow_, columns_);
-      for (Index row = 0; row < n_; ++row) {
-        axpy(known.rank, Scalar(1), narrow_ + row * columns_, sums.fields.inf.at(0) + row * columns_);
-      }
+    for (Index row = 0; sums.fields.inf && row < n_; ++row) {
+      axpy(known.rank, Scalar(1), vague(row, known.rank), sums.fields.inf.at(0) + row * columns_);
     }
   }
 
   /// The diffuse factor before the measurement at time k, A V of the one before it (n×columns); overwritten by the
   /// next call.
-  [[nodiscard]] const Scalar* moved(Index i, Index k, const Known<Scalar>& before) noexcept {
+  [[nodiscard, gnu::cold, gnu::noinline]] const Scalar* moved(Index i, Index k, const Known<Scalar>& before) noexcept {
     linalg::multiply(n_, n_, before.rank, problem_.model.A.at(i, k), n_, before.V, columns_, moved_, columns_);
     return moved_;
   }
@@ -122,30 +119,34 @@ class GradientTerms {
  private:
   [[nodiscard]] Index wide() const noexcept { return std::max(n_, problem_.model.dims.m); }
 
-  /// a_row a_col - N_row,col, the second factor of `power`.
-  [[nodiscard]] Scalar moment(Index row, Index col, int power) const noexcept {
-    return fused(adjoint_.r(0)[row], adjoint_.r(power)[col], -adjoint_.N(power)[row * adjoint_.ld() + col]);
+  /// a_row a_col - N_row,col
+  [[nodiscard]] Scalar moment(Index row, Index col) const noexcept {
+    return fused(adjoint_.r()[row], adjoint_.r()[col], -adjoint_.N()[row * adjoint_.ld() + col]);
+  }
+
+  /// a_row q' - W_row                                                                                     (rank)
+  [[nodiscard]] const Scalar* vague(Index row, Index rank) noexcept {
+    for (Index c = 0; c < rank; ++c) {
+      narrow_[c] = fused(adjoint_.r()[row], adjoint_.q()[c], -adjoint_.W()[row * columns_ + c]);
+    }
+    return narrow_;
   }
 
   /// weight = a r_x' - N_ax for `rows` entries of the vector from `offset` on.                             (rows×n)
-  void weigh(Index rows, Index offset, int power) noexcept {
+  void weigh(Index rows, Index offset) noexcept {
     for (Index row = 0; row < rows; ++row) {
       for (Index col = 0; col < n_; ++col) {
-        weight_[row * n_ + col] = moment(offset + row, col, power);
+        weight_[row * n_ + col] = moment(offset + row, col);
       }
     }
   }
 
-  /// product += (a r₁_x' - N₁_ax) V U', U the factor of `known`                    (rows×n) += (rows×n)(n×d)(d×n)
-  void spread(Index rows, Index offset, const Scalar* V, const Known<Scalar>& known) noexcept {
-    if (known.rank == 0) {
-      return;
-    }
-    weigh(rows, offset, 1);
-    linalg::multiply(rows, n_, known.rank, weight_, n_, V, columns_, narrow_, columns_);
+  /// product += (a q' - W_a) V', V the factor of `known`                                     (rows×n) += (rows×d)(d×n)
+  [[gnu::cold, gnu::noinline]] void spread(Index rows, Index offset, const Known<Scalar>& known) noexcept {
     for (Index row = 0; row < rows; ++row) {
+      const Scalar* const weight = vague(offset + row, known.rank);
       for (Index col = 0; col < n_; ++col) {
-        product_[row * n_ + col] += linalg::dot(known.rank, narrow_ + row * columns_, known.V + col * columns_);
+        product_[row * n_ + col] += linalg::dot(known.rank, weight, known.V + col * columns_);
       }
     }
   }
@@ -174,7 +175,7 @@ class GradientTerms {
     const Index m = problem_.model.dims.m;
     for (Index row = 0; row < count; ++row) {
       for (Index col = 0; col < count; ++col) {
-        product_[row * count + col] = moment(v + row, v + col, 0);
+        product_[row * count + col] = moment(v + row, v + col);
       }
     }
     unmix(slot, count, product_);
@@ -210,7 +211,7 @@ class GradientTerms {
   void covariance(Index offset, const Field<double>& to, Index k) const noexcept {
     for (Index row = 0; to && row < n_; ++row) {
       for (Index col = 0; col < n_; ++col) {
-        to.at(0, k)[row * n_ + col] += 0.5 * static_cast<double>(moment(offset + row, offset + col, 0));
+        to.at(0, k)[row * n_ + col] += 0.5 * static_cast<double>(moment(offset + row, offset + col));
       }
     }
   }

@@ -257,7 +257,7 @@ class MeanSmoother {
         means_(problem.model, memory),
         back_(problem.model, memory),
         residual_(memory.take<Scalar>(problem.model.dims.T * problem.model.dims.m)),
-        columns_(memory.take<Scalar>(problem.start.columns)) {
+        columns_(problem.start.columns) {
     state_.x = memory.take<Scalar>(problem.model.size());
     state_.reach = memory.take<Scalar>(n_);
   }
@@ -329,15 +329,14 @@ class MeanSmoother {
       history.prefetch_cov(k - 1);
       history.prefetch_gains(k - 1);
       if (k + 1 < length) {
-        back_.transition(problem_.model.A.at(i, k + 1), k + 1 < history.diffuse.count());
+        back_.transition(problem_.model.A.at(i, k + 1));
       }
       if (kernel < history.kernels.count() && history.kernels.step(kernel) == k) {
         by_kernel(i, k, history.kernels.gain(kernel++));
       } else {
-        back_.smooth(history.cov_at(k), history.cross_at(k), diffuse, problem_.start.columns, columns_,
-                     result_.mean.at(i, k));
+        back_.smooth(history.cov_at(k), history.cross_at(k), diffuse, columns_, result_.mean.at(i, k));
       }
-      back_.measurement(history.tape.at(k), diffuse, residual_ + k * m);
+      back_.measurement(history.tape.at(k), diffuse, columns_, residual_ + k * m);
     }
   }
 
@@ -360,7 +359,7 @@ class MeanSmoother {
   Means<Scalar> means_;
   BackwardMean<Scalar> back_;
   Scalar* residual_;
-  Scalar* columns_;
+  Index columns_;
   Scalar* predicted_ = nullptr;  // x_k|k-1 (T×n), where some step goes by its kernel
   Workspace memory_;
   MeanState<Scalar> state_;

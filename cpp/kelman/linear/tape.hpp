@@ -53,7 +53,24 @@ struct DiffuseSlot {
   Scalar* V = nullptr;       ///< V after the step (n×columns)
   Scalar* gains = nullptr;   ///< K₁ of each component (m×size)
   Scalar* finite = nullptr;  ///< F* of each component (m)
+  Scalar* seen = nullptr;    ///< a = V'h of each diffuse component, for the V it met (m×columns)
+  Scalar* lead = nullptr;    ///< Θ (led×columns) if the transition into the step made V of `led` columns narrower
+  Index led = 0;             ///< 0: it did not
 };
+
+/// Takes a row q of the directions that a step began with to those before the transition into it: q <- q Θ'. The row
+/// may be one of packs; `scratch` (columns).
+template <class T, Real Scalar>
+[[gnu::cold, gnu::noinline]] void lead_back(const DiffuseSlot<Scalar>& slot, Index began, Index columns, T* scratch,
+                                            T* q) noexcept {
+  std::copy_n(q, began, scratch);
+  for (Index c = 0; c < slot.led; ++c) {
+    q[c] = T(Scalar(0));
+    for (Index l = 0; l < began; ++l) {
+      q[c] = fused(slot.lead[c * columns + l], scratch[l], q[c]);
+    }
+  }
+}
 
 /// A fixed number of slots, taken before the time loop.
 template <Real Scalar>
@@ -162,9 +179,13 @@ class DiffuseTape {
     const Index g = model_.dims.m * model_.size();
     auto* const V = memory_.take<Scalar>(steps * v);
     auto* const gains = memory_.take<Scalar>(steps * g);
-    auto* const finite = memory_.take<Scalar>(steps * model_.dims.m);
+    const Index m = model_.dims.m;
+    auto* const finite = memory_.take<Scalar>(steps * m);
+    auto* const seen = memory_.take<Scalar>(steps * m * columns_);
+    auto* const lead = memory_.take<Scalar>(steps * columns_ * columns_);
     for (Index k = 0; k < steps; ++k) {
-      slots_.push_back({0, V + k * v, gains + k * g, finite + k * model_.dims.m});
+      slots_.push_back(
+          {0, V + k * v, gains + k * g, finite + k * m, seen + k * m * columns_, lead + k * columns_ * columns_, 0});
     }
   }
 

@@ -51,7 +51,7 @@ class Univariate {
         a_(memory.take<Scalar>(columns)),
         work1_(memory.take<Scalar>(n_ * std::max(n_, model.dims.m))),
         work2_(memory.take<Scalar>(n_ * std::max(n_, columns))),
-        work3_(memory.take<Scalar>(n_ * std::max(n_, columns))) {}
+        trial_(memory.take<Scalar>((n_ + columns) * columns)) {}
 
   /// Takes the start of series `i`.
   void load(const Start<Scalar>& start, Index i) noexcept {
@@ -73,6 +73,7 @@ class Univariate {
     linalg::copy_block(n_, n_, moments.cov, moments.cov_ld, P_, s_);
     exact_.resume(moments.rounding);
     rank_ = std::min(moments.rank, columns_);
+    led_ = 0;
     if (rank_ > 0) {
       linalg::copy_block(n_, rank_, moments.factor, moments.factor_ld, V_, columns_);
     }
@@ -155,6 +156,8 @@ class Univariate {
     }
     if (diffuse != nullptr) {
       diffuse->rank = rank_;
+      diffuse->led = led_;
+      linalg::copy_block(led_, columns_, trial_ + n_ * columns_, columns_, diffuse->lead, columns_);
       linalg::copy_block(n_, rank_, V_, columns_, diffuse->V, columns_);
     }
     if (model_.joint()) {
@@ -184,7 +187,9 @@ class Univariate {
     linalg::multiply(n_, n_, rank_, A, n_, V_, columns_, work2_, columns_);
     linalg::copy_block(n_, rank_, work2_, columns_, V_, columns_);
     linalg::clear_small_rows(n_, rank_, scale_, V_, columns_);
-    rank_ = linalg::compress(n_, rank_, scale_, V_, columns_, work3_, a_);
+    led_ = rank_;
+    rank_ = linalg::compress(n_, rank_, scale_, V_, columns_, trial_, a_);
+    led_ = rank_ < led_ ? led_ : 0;
   }
 
   /// Lays out the rows of the step and, with S, the joint prior covariance.
@@ -302,6 +307,7 @@ class Univariate {
     if (diffuse != nullptr) {
       // K₁ = (M - K₀ f) / F_inf                                           (s)
       diffuse->finite[e] = f;
+      std::copy_n(a_, rank_, diffuse->seen + e * columns_);
       Scalar* const next = diffuse->gains + e * s_;
       for (Index l = 0; l < slot.head->size; ++l) {
         next[l] = fused(-K[l], f, M_[l]) * inverse;
@@ -364,8 +370,9 @@ class Univariate {
   Scalar* a_;
   Scalar* work1_;
   Scalar* work2_;
-  Scalar* work3_;
+  Scalar* trial_;
   Index rank_ = 0;
+  Index led_ = 0;  // columns of V before the last transition, if it dropped some
   const Scalar* noise_cov_ = nullptr;
   Index noise_cov_ld_ = 0;
   const Scalar* noise_cross_ = nullptr;

@@ -139,7 +139,7 @@ class Information {
         n_(problem.model.dims.n),
         m_(problem.model.dims.m),
         passage_(passage),
-        adjoint_(problem.model, memory_),
+        adjoint_(problem.model, problem.start.columns, memory_),
         terms_(problem, adjoint_, memory_),
         sums_(problem, wanted, memory_),
         mean_(memory_.take<double>(n_)) {
@@ -274,7 +274,7 @@ class Information {
     if (k + 1 < length) {
       const Known<double> before = passage_.before(0, k + 1);
       terms_.transition(0, k + 1, before, sums_.fields.Q, k, sums_);
-      adjoint_.transition(problem_.model.A.at(0, k + 1), before.rank > 0);
+      adjoint_.transition(problem_.model.A.at(0, k + 1), before.rank);
     }
     const bool moves = k > 0 || problem_.start.before_first;
     const Known<double> before = passage_.before(0, k);
@@ -288,7 +288,7 @@ class Information {
     const Known<double> before = passage_.before(0, 0);
     if (problem_.start.before_first) {
       terms_.transition(0, 0, before, sums_.fields.noise_cov, 0, sums_);
-      adjoint_.transition(problem_.model.A.at(0, 0), before.rank > 0);
+      adjoint_.transition(problem_.model.A.at(0, 0), before.rank);
     }
     terms_.start(before, mean_, sums_);
   }

@@ -7,6 +7,7 @@
 // with S take the second function, which is a copy of what BackwardMean does for one series.
 #pragma once
 
+#include "kelman/linalg/factor.hpp"
 #include "kelman/linear/shared/recursion.hpp"
 
 namespace kelman::linear::shared {
@@ -26,7 +27,7 @@ struct Retreat {
   V* mean = nullptr;            ///< x_k|k in, x_k|T out ((last - first)×n)
   const V* residual = nullptr;  ///< v ((last - first)×m)
   V* r0 = nullptr;              ///< r (s), in and out
-  V* r1 = nullptr;              ///< its diffuse part (s)
+  V* q = nullptr;               ///< V'r of its diffuse part (columns)
   V* scratch = nullptr;         ///< (n + columns)
   V* adjoint = nullptr;         ///< if wanted: r before the measurement of each step ((last - first)×n)
   V* score = nullptr;           ///< if wanted: what h is multiplied by, at the places of z ((last - first)×m)
@@ -122,11 +123,10 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
   const Index n = model.dims.n;
   const Index k = back.first;
   const DiffuseSlot<Scalar>* const diffuse = back.diffuse_at(k);
+  const Index columns = back.steps->problem().start.columns;
+  Index directions = diffuse != nullptr ? diffuse->rank : 0;
   if (k + 1 < back.length) {
     transition_back(model, back.steps->A(k + 1), back.r0, back.scratch);
-    if (diffuse != nullptr && diffuse->rank > 0) {
-      transition_back(model, back.steps->A(k + 1), back.r1, back.scratch);
-    }
   }
   if (gain != nullptr) {
     // x_k|T = x_k|k + J (x_{k+1}|T - x_{k+1|k})
@@ -137,7 +137,7 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
       back.mean[i] += along(n, gain + i * n, back.scratch);
     }
   } else {
-    // x += P r₀ + C r₀_w + V V' r₁
+    // x += P r₀ + C r₀_w + V q
     const Scalar* const C = back.cross ? back.cross.at(0, k - back.origin) : nullptr;
     for (Index i = 0; i < n; ++i) {
       back.mean[i] += along(n, back.cov.at(0, k - back.origin) + i * n, back.r0);
@@ -145,15 +145,8 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
         back.mean[i] += along(n, C + i * n, back.r0 + n);
       }
     }
-    const Index columns = back.steps->problem().start.columns;
-    for (Index c = 0; diffuse != nullptr && c < diffuse->rank; ++c) {
-      V sum(Scalar(0));
-      for (Index i = 0; i < n; ++i) {
-        sum = fused(diffuse->V[i * columns + c], back.r1[i], sum);
-      }
-      for (Index i = 0; i < n; ++i) {
-        back.mean[i] = fused(diffuse->V[i * columns + c], sum, back.mean[i]);
-      }
+    for (Index i = 0; i < n; ++i) {
+      back.mean[i] += along(directions, diffuse != nullptr ? diffuse->V + i * columns : nullptr, back.q);
     }
   }
   const Slot<Scalar> slot = back.steps->slot(k);
@@ -167,15 +160,15 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
       back.score[slot.component[e]] = slot.use[e] == Use::diffuse ? -lost : scaled - lost;
     }
     if (slot.use[e] == Use::diffuse) {
-      const V first = scaled - along(s, K, back.r1) - along(s, diffuse->gains + e * model.size(), back.r0);
-      add_row(model, h, e, first, back.r1);
+      const V told = scaled - along(s, diffuse->gains + e * model.size(), back.r0);
+      linalg::restore_direction(++directions, diffuse->seen + e * columns, told, back.q);
       add_row(model, h, e, -lost, back.r0);
       continue;
     }
-    if (diffuse != nullptr) {
-      add_row(model, h, e, -along(s, K, back.r1), back.r1);
-    }
     add_row(model, h, e, scaled - lost, back.r0);
+  }
+  if (diffuse != nullptr && diffuse->led > 0) {
+    lead_back(*diffuse, directions, columns, back.scratch, back.q);
   }
   if (back.adjoint != nullptr) {
     std::copy_n(back.r0, n, back.adjoint);

@@ -3,7 +3,7 @@
 //
 //   dA += r x_s'     dQ += r r'/2     db += r     dB += r u_k'        r: of the state that the transition leads to
 //   dH += u x_s'     dR += u u'/2     dc += u     dD += u u_k'        u = S⁻¹ v - K'r: what H' is multiplied by
-//   dm += r          dP += r r'/2     dV += r₀ (r₁'V)                  by the moments at the start
+//   dm += r          dP += r r'/2     dV += r₀ q'                      by the moments at the start
 //
 // with r, u and the smoothed means x_s of retreat.hpp; the rest of the gradient is the same in all series
 // (information.hpp). A chunk of steps goes back, and then its products are added up while they lie in the first cache.
@@ -22,7 +22,7 @@ template <class V>
 struct Carried {
   V* x = nullptr;          ///< means at the beginning of every segment (segments×n)
   V* r0 = nullptr;         ///< r of the state at the beginning of the last segment that was gone back over (n)
-  V* r1 = nullptr;         ///< its diffuse part (n)
+  V* q = nullptr;          ///< V'r of its diffuse part (n)
   V* quadratic = nullptr;  ///< sum of v²/f
   V* unsound = nullptr;    ///< NaN in lanes where some mean was not finite
 };
@@ -82,7 +82,7 @@ class GroupScore {
     advance(members, first, last, last == length ? *carried.quadratic : again, *carried.unsound);
     Retreat<V> back = known;
     back.r0 = carried.r0;
-    back.r1 = carried.r1;
+    back.q = carried.q;
     back.scratch = scratch_;
     for (Index k = last; k > first;) {
       const Index from = std::max(first, k - reader_.span());
@@ -250,7 +250,7 @@ class GroupScore {
                                           const GradientResult<Scalar>& to) noexcept {
     const Start<Scalar>& start = problem_.start;
     Scalar* const r0 = row_;
-    Scalar* const r1 = row_ + n_;
+    Scalar* const q = row_ + n_;
     Scalar* const x = row_ + 2 * n_;
     for (int l = 0; l < members.count; ++l) {
       const Index i = members.of[l];
@@ -259,7 +259,7 @@ class GroupScore {
       const Scalar* const V1 = rank > 0 ? start.inf.at(i) : nullptr;
       for (Index j = 0; j < n_; ++j) {
         r0[j] = lane(carried.r0[j], l);
-        r1[j] = lane(carried.r1[j], l);
+        q[j] = lane(carried.q[j], l);
       }
       if (start.before_first) {
         const Scalar* const A = problem_.model.A.at(i, 0);
@@ -273,22 +273,15 @@ class GroupScore {
         Scalar* const kept = x + n_;  // r of the first step
         std::copy_n(r0, n_, kept);
         back_through(A, r0, x);
-        back_through(A, r1, x);
-        smooth_start(i, r0, r1, V1, rank, x);
+        smooth_start(i, r0, q, V1, rank, x);
         for (Index row = 0; to.A && row < n_; ++row) {
           linalg::axpy(n_, kept[row], x, to.A.at(i, 0) + row * n_);
         }
       }
       add_scaled(n_, Scalar(1), r0, to.mean, i);
       add_square(r0, to.cov, i);
-      for (Index c = 0; to.inf && c < rank; ++c) {
-        Scalar along_column(0);
-        for (Index j = 0; j < n_; ++j) {
-          along_column = fused(V1[j * columns + c], r1[j], along_column);
-        }
-        for (Index row = 0; row < n_; ++row) {
-          to.inf.at(i)[row * columns + c] += r0[row] * along_column;
-        }
+      for (Index row = 0; to.inf && row < n_; ++row) {
+        linalg::axpy(rank, r0[row], q, to.inf.at(i) + row * columns);
       }
     }
   }
@@ -299,21 +292,13 @@ class GroupScore {
     std::copy_n(scratch, n_, r);
   }
 
-  /// x = m + P r₀ + V V'r₁
-  void smooth_start(Index i, const Scalar* r0, const Scalar* r1, const Scalar* V1, Index rank,
+  /// x = m + P r₀ + V q
+  void smooth_start(Index i, const Scalar* r0, const Scalar* q, const Scalar* V1, Index rank,
                     Scalar* x) const noexcept {
     const Start<Scalar>& start = problem_.start;
     for (Index row = 0; row < n_; ++row) {
-      x[row] = start.mean.at(i)[row] + linalg::dot(n_, start.cov.at(i) + row * n_, r0);
-    }
-    for (Index c = 0; c < rank; ++c) {
-      Scalar along_column(0);
-      for (Index j = 0; j < n_; ++j) {
-        along_column = fused(V1[j * start.columns + c], r1[j], along_column);
-      }
-      for (Index row = 0; row < n_; ++row) {
-        x[row] = fused(V1[row * start.columns + c], along_column, x[row]);
-      }
+      x[row] = start.mean.at(i)[row] + linalg::dot(n_, start.cov.at(i) + row * n_, r0) +
+               (rank > 0 ? linalg::dot(rank, V1 + row * start.columns, q) : Scalar(0));
     }
   }
 

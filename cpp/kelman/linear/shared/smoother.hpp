@@ -59,7 +59,7 @@ class GroupSmoother {
         predicted_(kernels.empty() ? nullptr : memory.take<V>(segment_ * n_)),
         after_(memory.take<V>(2 * n_)),
         r0_(memory.take<V>(s_)),
-        r1_(memory.take<V>(s_)),
+        q_(memory.take<V>(n_)),
         scratch_(memory.take<V>(n_)),
         row_(memory.take<Scalar>(s_)),
         reach_(memory.take<Scalar>(n_)) {}
@@ -75,7 +75,7 @@ class GroupSmoother {
       forward(members, g * segment_, std::min((g + 1) * segment_, length), quadratic, unsound);
     }
     std::fill_n(r0_, s_, V(Scalar(0)));
-    std::fill_n(r1_, s_, V(Scalar(0)));
+    std::fill_n(q_, n_, V(Scalar(0)));
     for (Index g = segments; g-- > 0;) {
       const Index first = g * segment_;
       const Index last = std::min(first + segment_, length);
@@ -142,7 +142,7 @@ class GroupSmoother {
     back.diffuse = &history_.diffuse;
     back.length = length;
     back.r0 = r0_;
-    back.r1 = r1_;
+    back.q = q_;
     back.scratch = scratch_;
     for (Index k = last; k > first;) {
       Index until = k - 1;  // the run of ordinary steps [until, k), or one step of another kind
@@ -204,7 +204,7 @@ class GroupSmoother {
   V* predicted_;
   V* after_;  // x_{k+1}|T and x_{k+1}|k at a seam
   V* r0_;
-  V* r1_;
+  V* q_;
   V* scratch_;
   Scalar* row_;
   Scalar* reach_;
