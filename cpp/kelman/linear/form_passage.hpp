@@ -42,12 +42,11 @@ class FormPassage {
         settles_(at_rest && may_settle(problem)),
         form_(problem.model, columns_, problem.diffuse_constant, memory),
         means_(problem.model, memory),
-        tape_(problem.model, segment_, memory),
+        tape_(problem.model, segment_, memory, at_rest),
         diffuse_(problem.model, columns_),
         mask_(memory.take<unsigned char>(m_)),
         looked_(memory.take<unsigned char>(m_)),
-        repeated_(memory.take<unsigned char>(segment_)),
-        steps_(memory.take<Scalar>(segment_ * step_size())),
+        steps_(memory.take<Scalar>(segment_ * step_size(), true)),
         marks_(memory.take<Mark>(mark_count())),
         marked_(memory.take<Scalar>(mark_count() * mark_size())) {
     state_.x = memory.take<Scalar>(s_);
@@ -100,7 +99,7 @@ class FormPassage {
   };
 
   [[nodiscard]] Step step(Index k) const noexcept {
-    Scalar* const v = steps_ + (k - first_) * step_size();
+    Scalar* const v = steps_ + tape_.slot_of(k - first_) * step_size();
     Scalar* const x = v + m_;
     Scalar* const P = x + 2 * n_;
     return {x, P, x + n_, P + n_ * n_, problem_.model.joint() ? P + 2 * n_ * n_ : nullptr, v};
@@ -112,14 +111,9 @@ class FormPassage {
   [[nodiscard]] Index first() const noexcept { return first_; }      ///< first step of the present segment
 
   /// The first of the steps of the present segment that are the same as step k: it and those between are repeated.
-  [[nodiscard]] Index first_like(Index k) const noexcept {
-    while (k > first_ && repeated_[k - first_] != 0) {
-      --k;
-    }
-    return k;
-  }
+  [[nodiscard]] Index first_like(Index k) const noexcept { return first_ + tape_.slot_of(k - first_); }
 
-  /// What is kept of the present segment: gains, diffuse steps, and P_f (n×n) by steps.
+  /// What is kept of the present segment: gains, diffuse steps, and P_f (n×n) by slots of the tape.
   [[nodiscard]] const Tape<Scalar>& tape() const noexcept { return tape_; }
   [[nodiscard]] const DiffuseTape<Scalar>& diffuse_steps() const noexcept { return diffuse_; }
   [[nodiscard]] Field<const Scalar> filtered() const noexcept { return {step(first_).P_f, 0, step_size()}; }
@@ -226,10 +220,9 @@ class FormPassage {
            std::equal(now.component, now.component + now.head->count, last.component);
   }
 
-  /// Step k as a copy of the one before.
+  /// Step k shares what is kept of the one before.
   void repeat(Index k) noexcept {
-    tape_.copy(k - 1 - first_, k - first_);
-    std::copy_n(step(k - 1).v, step_size(), step(k).v);
+    tape_.repeat(k - first_, k - 1 - first_);
     state_.loglik += static_cast<double>(slot(k).head->constant);
   }
 
@@ -278,10 +271,12 @@ class FormPassage {
       observe(m_, data.z.at(i, k), looked_);
       settled_ = std::equal(mask_, mask_ + m_, looked_);
     }
-    repeated_[k - first_] = settled_ ? 1 : 0;
     if (settled_) {
       repeat(k);
       return;
+    }
+    if (at_rest_) {
+      tape_.own(k - first_);
     }
     const Step kept = step(k);
     const bool vague = form_.moments().rank > 0;
@@ -301,6 +296,7 @@ class FormPassage {
       return;
     }
     if (at_rest_) {
+      std::fill_n(kept.v, m_, Scalar(0));
       state_.loglik += static_cast<double>(slot(k).head->constant);
       keep(kept.x_f, kept.P_f);
       settled_ =
@@ -333,7 +329,6 @@ class FormPassage {
   DiffuseTape<Scalar> diffuse_;
   unsigned char* mask_;
   unsigned char* looked_;
-  unsigned char* repeated_;  // whether a step of the segment is a copy of the one before
   Scalar* steps_;
   Mark* marks_;
   Scalar* marked_;

@@ -100,26 +100,6 @@ class Tape {
             tolerance_ + row, mix_ + row * m_,   coupling_ == nullptr ? nullptr : coupling_ + row * m_};
   }
 
-  /// Slot `to` as a copy of slot `from`.
-  void copy(Index from, Index to) const noexcept {
-    const Slot<Scalar> source = at(from);
-    const Slot<Scalar> target = at(to);
-    const Index count = source.head->count;
-    *target.head = *source.head;
-    std::copy_n(source.component, count, target.component);
-    std::copy_n(source.use, count, target.use);
-    std::copy_n(source.rows, count * n_, target.rows);
-    std::copy_n(source.gains, count * s_, target.gains);
-    std::copy_n(source.variance, count, target.variance);
-    std::copy_n(source.tolerance, count, target.tolerance);
-    if (source.head->mixed) {
-      std::copy_n(source.mix, count * count, target.mix);
-    }
-    if (source.coupling != nullptr) {
-      std::copy_n(source.coupling, count * count, target.coupling);
-    }
-  }
-
   /// The step whose slot step k has: k, unless it repeats an earlier one.
   [[nodiscard]] Index slot_of(Index k) const noexcept { return slot_ == nullptr ? k : slot_[k]; }
 

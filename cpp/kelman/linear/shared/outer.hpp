@@ -24,9 +24,10 @@ void add_tile(Index count, const V* a, Index a_step, const V* b, Index b_step, V
                   KELMAN_INLINED { unrolled<C>([&](auto j) KELMAN_INLINED { sum[i * cols + j].v[u] = s[i][j]; }); });
 }
 
-/// S += sum_c a_c b_c' over `count` steps; tiles that lie above the diagonal are left out if `lower`.
+/// S += sum_c a_c b_c' over `count` steps in the first `units` registers of the packs; tiles that lie above the
+/// diagonal are left out if `lower`.
 template <class V>
-[[gnu::noinline]] void add_outer(Index count, const V* a, Index rows, const V* b, Index cols, bool lower,
+[[gnu::noinline]] void add_outer(Index count, const V* a, Index rows, const V* b, Index cols, bool lower, int units,
                                  V* sum) noexcept {
   constexpr auto size_of = [](Index left) { return left >= 4 ? 4 : left >= 2 ? 2 : 1; };
   for (Index i = 0; i < rows; i += size_of(rows - i)) {
@@ -42,7 +43,7 @@ template <class V>
                                  : (C == 4   ? add_tile<V, 1, 4>
                                     : C == 2 ? add_tile<V, 1, 2>
                                              : add_tile<V, 1, 1>);
-      for (int u = 0; u < V::units; ++u) {
+      for (int u = 0; u < units; ++u) {
         tile(count, a + i, rows, b + j, cols, sum + i * cols + j, cols, u);
       }
     }

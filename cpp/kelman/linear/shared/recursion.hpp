@@ -90,6 +90,16 @@ struct Registers {
                     KELMAN_INLINED { unrolled<V::units>([&](auto u) KELMAN_INLINED { v[i][u] += from[i].v[u]; }); });
   }
 
+  /// v += A from                                                                            (n) += (n×n)(n)
+  [[gnu::always_inline]] void add_product(const Scalar* a, const Registers& from) noexcept {
+    unrolled<n>([&](auto j) KELMAN_INLINED {
+      unrolled<n>([&](auto i) KELMAN_INLINED {
+        unrolled<V::units>(
+            [&](auto u) KELMAN_INLINED { v[i][u] = unit::fma<Scalar>(all(a[i * n + j]), from.v[j][u], v[i][u]); });
+      });
+    });
+  }
+
   /// y -= a v in two chains, which halves the wait for the sum.                                        (1) -= (n)(n)
   [[gnu::always_inline]] void take_from(Registers<V, 1>& y, const Scalar* a) const noexcept {
     unrolled<V::units>([&](auto u) KELMAN_INLINED { y.v[0][u] = unit::fma<Scalar>(all(-a[0]), v[0][u], y.v[0][u]); });

@@ -17,7 +17,7 @@ template <class V>
 struct Retreat {
   using Scalar = scalar_of<V>;
   const Steps<Scalar>* steps = nullptr;
-  Field<const Scalar> cov;                       ///< P_k|k (n×n) of step k at entry k - origin
+  Field<const Scalar> cov;                       ///< P_k|k (n×n) of step k at the number of its slot
   Field<const Scalar> cross;                     ///< Cov(x_k, w_k) (n×n) likewise, null without S
   const DiffuseTape<Scalar>* diffuse = nullptr;  ///< of step k at k - origin
   Index origin = 0;
@@ -53,10 +53,10 @@ void retreat(const Retreat<V>& back) noexcept {
       r.copy(next);
     }
     V* const x = back.mean + (k - back.first) * n;
-    Registers<V, n> change;
-    change.product(back.cov.at(0, k - back.origin), n, 1, r);
-    change.add(x);
-    change.store(x);
+    Registers<V, n> smoothed;
+    smoothed.load(x);
+    smoothed.add_product(back.cov.at(0, steps.number(k)), r);
+    smoothed.store(x);
     const Slot<Scalar> slot = steps.slot(k);
     const Scalar* const inverse = steps.inverse(k);
     const V* const v = back.residual + (k - back.first) * m;
@@ -140,7 +140,7 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
     // x += P r₀ + C r₀_w + V q
     const Scalar* const C = back.cross ? back.cross.at(0, k - back.origin) : nullptr;
     for (Index i = 0; i < n; ++i) {
-      back.mean[i] += along(n, back.cov.at(0, k - back.origin) + i * n, back.r0);
+      back.mean[i] += along(n, back.cov.at(0, back.steps->number(k)) + i * n, back.r0);
       if (C != nullptr) {
         back.mean[i] += along(n, C + i * n, back.r0 + n);
       }

@@ -47,8 +47,8 @@ class GroupScore {
         x_(memory.take<V>(n_)),
         next_(memory.take<V>(n_)),
         scratch_(memory.take<V>(n_)),
-        mean_(memory.take<V>(segment * n_)),
-        residual_(memory.take<V>(segment * m_)),
+        mean_(memory.take<V>(segment * n_, true)),
+        residual_(memory.take<V>(segment * m_, true)),
         adjoint_((memory.take<V>((reader_.span() + 1) * n_))),
         score_(memory.take<V>(reader_.span() * m_)),
         input_(memory.take<V>(reader_.span() * p_)),
@@ -193,17 +193,22 @@ class GroupScore {
     }
   }
 
+  /// Registers of a pack that hold members and not only repetitions.
+  [[nodiscard]] static int units(const Lane& members) noexcept {
+    return (members.count + V::unit_lanes - 1) / V::unit_lanes;
+  }
+
   /// Products of `count` steps: to their sums over time, or to the entries of the field from `entry` on.
   void add(const Lane& members, const Field<Scalar>& field, Index entry, Index count, const V* a, Index rows,
            const V* b, Index cols, bool symmetric, V* sum) noexcept {
     if (!field || field.constant()) {
       if (field) {
-        add_outer(count, a, rows, b, cols, symmetric, sum);
+        add_outer(count, a, rows, b, cols, symmetric, units(members), sum);
       }
       return;
     }
     for (Index c = 0; c < count; ++c) {
-      add_outer(Index(1), a + c * rows, rows, b + c * cols, cols, symmetric, sum);
+      add_outer(Index(1), a + c * rows, rows, b + c * cols, cols, symmetric, units(members), sum);
       put(members, field, entry + c, rows, cols, symmetric, sum);
     }
   }

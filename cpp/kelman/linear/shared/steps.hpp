@@ -96,6 +96,9 @@ class Steps {
   /// The slot of step k on the tape, to be filled before `prepare`.
   [[nodiscard]] Slot<Scalar> slot(Index k) const noexcept { return tape_.at(k - first_); }
 
+  /// The number of that slot: steps that repeat one another share it.
+  [[nodiscard]] Index number(Index k) const noexcept { return tape_.slot_of(k - first_); }
+
   /// Begins a window.
   void begin(Index first) noexcept { first_ = first; }
 
@@ -105,8 +108,8 @@ class Steps {
     for (Index k = first_; k < last; ++k) {
       const Slot<Scalar> slot = this->slot(k);
       mixed_ = mixed_ || slot.head->mixed;
-      Scalar* const inverse = inverse_ + (k - first_) * m_;
-      for (Index e = 0; e < slot.head->count; ++e) {
+      Scalar* const inverse = inverse_ + number(k) * m_;
+      for (Index e = 0; number(k) == k - first_ && e < slot.head->count; ++e) {
         inverse[e] = slot.use[e] == Use::ordinary ? Scalar(1) / slot.variance[e] : Scalar(0);
       }
       if (drive_ != nullptr) {
@@ -149,8 +152,8 @@ class Steps {
   /// Whether a transition leads to x_k from what was known before.
   [[nodiscard]] bool moves(Index k) const noexcept { return k > 0 || problem_.start.before_first; }
 
-  [[nodiscard]] const Scalar* A(Index k) const noexcept { return problem_.model.A.at(0, k); }           ///< (n×n)
-  [[nodiscard]] const Scalar* inverse(Index k) const noexcept { return inverse_ + (k - first_) * m_; }  ///< 1/f or 0
+  [[nodiscard]] const Scalar* A(Index k) const noexcept { return problem_.model.A.at(0, k); }        ///< (n×n)
+  [[nodiscard]] const Scalar* inverse(Index k) const noexcept { return inverse_ + number(k) * m_; }  ///< 1/f or 0
 
   /// b + B u (n) where it is the same for all series, or null.
   [[nodiscard]] const Scalar* drive(Index k) const noexcept {
