@@ -113,7 +113,7 @@ def loglik_and_grad(
     posed = pose(model, z, u, start=start, diffuse_constant=diffuse_constant)
     summed = not per_series and model.dims.N is None
     raw = kernels.gradient_raw(_stepwise(posed), summed, count)
-    if raw["status"].any() or not np.isfinite(raw["loglik"]).all() or not np.isfinite(raw["mean"]).all():
+    if not (posed.scanned or (np.isfinite(raw["loglik"]).all() and np.isfinite(raw["mean"]).all())):
         refuse_infinity(posed)
     gradient = _record(posed, raw, per_series)
     loglik = raw["loglik"] if posed.batched else raw["loglik"][0]

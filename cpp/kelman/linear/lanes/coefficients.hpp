@@ -38,6 +38,9 @@ class Coefficients {
 
   [[gnu::cold, gnu::noinline]] Coefficients(const FilterProblem<Scalar>& problem, bool mixed, Workspace& memory)
       : problem_(problem), n_(problem.model.dims.n), m_(problem.model.dims.m), p_(problem.model.dims.p) {
+    const Model<Scalar>& model = problem.model;
+    still_ = measures_the_same() && model.A.constant() && model.Q.constant() && model.B.constant() &&
+             model.b.constant() && model.D.constant() && model.c.constant();
     step_.A = memory.take<V>(n_ * n_);
     step_.Q = memory.take<V>(n_ * n_);
     step_.H = memory.take<V>(m_ * n_);
@@ -62,6 +65,19 @@ class Coefficients {
 
   /// The coefficients of step k; valid until the next call. Q is that of step k - 1.
   const Step<V>& at(Index k) noexcept {
+    if (fresh_ || !still_) {
+      renew(k);
+    }
+    return step_;
+  }
+
+  /// Whether L, H~ and r are the same at all times.
+  [[nodiscard]] bool measures_the_same() const noexcept {
+    return problem_.model.H.constant() && problem_.model.R.constant();
+  }
+
+ private:
+  [[gnu::noinline]] void renew(Index k) noexcept {
     const Model<Scalar>& model = problem_.model;
     fill(model.A, k, n_ * n_, step_.A);
     fill(model.Q, std::max<Index>(k - 1, 0), n_ * n_, step_.Q);
@@ -75,15 +91,8 @@ class Coefficients {
       }
     }
     fresh_ = false;
-    return step_;
   }
 
-  /// Whether L, H~ and r are the same at all times.
-  [[nodiscard]] bool measures_the_same() const noexcept {
-    return problem_.model.H.constant() && problem_.model.R.constant();
-  }
-
- private:
   void fill(const Field<const Scalar>& field, Index k, Index count, V* out) noexcept {
     if (!field || (field.constant() && !fresh_)) {
       return;
@@ -123,7 +132,8 @@ class Coefficients {
   Index m_;
   Index p_;
   const Index* series_ = nullptr;
-  bool fresh_ = true;
+  bool fresh_ = true;  // nothing of this group is laid out yet
+  bool still_;         // every coefficient is the same at all times
   Step<V> step_;
   Scalar* rows_;
   Scalar* noise_;

@@ -73,11 +73,12 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
     }
     passage_.backward(stop, [&](Index k) {
       const State<n, V>& filtered = passage_.state(k);
-      if (k + 1 < passage_.longest()) {
-        transition(k + 1, filtered, result);
-      }
       V xs[n];
-      smoothed_mean<n>(filtered, back_.r, xs);
+      if (k + 1 < passage_.longest()) {
+        transition(k + 1, filtered, xs, result);
+      } else {
+        smoothed_mean<n>(filtered, back_.r, xs);
+      }
       if constexpr (n <= states_with_moments) {
         if (moments_ != nullptr) {
           add_moments(filtered, xs, k + 1 == passage_.longest());
@@ -109,12 +110,12 @@ class GroupGradient final : public BackGroup<GradientResult<scalar_of<V>>> {
     });
   }
 
-  /// Back over the transition into step k > 0 from the filtered state before it.
-  KELMAN_INLINE void transition(Index k, const State<n, V>& filtered, const GradientResult<Scalar>& result) noexcept {
+  /// Back over the transition into step k > 0 from the filtered state before it, whose smoothed mean goes to xs.
+  KELMAN_INLINE void transition(Index k, const State<n, V>& filtered, V (&xs)[n],
+                                const GradientResult<Scalar>& result) noexcept {
     const Step<V>& step = passage_.coefficients().at(k);
     V r[n];
     V NA[n * n];
-    V xs[n];
     for (int i = 0; i < n; ++i) {
       r[i] = back_.r[i];
       moved_.b[i] += r[i];

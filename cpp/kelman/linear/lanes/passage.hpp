@@ -76,8 +76,8 @@ class Passage {
         m_(dims_.m),
         segment_(segment_length(dims_)),
         coefficients_(problem, mixed, memory),
-        states_(memory.take<State<n, V>>(segment_)),
-        gains_(memory.take<Used<n, V>>(segment_ * m_)),
+        states_(memory.take<State<n, V>>(segment_, true)),
+        gains_(memory.take<Used<n, V>>(segment_ * m_, true)),
         checkpoints_(memory.take<State<n, V>>((dims_.T + segment_ - 1) / segment_)),
         z_(memory.take<V>(chunk * m_)),
         y_(memory.take<V>(m_)),
@@ -231,7 +231,9 @@ class Passage {
 
   /// To the prediction of step k > 0; a lane that has ended stays where it is.
   KELMAN_INLINE void predict(Index k, const Step<V>& step) noexcept {
-    const State<n, V> before = state_;
+    if (k >= shortest_) {
+      before_ = state_;
+    }
     predict_mean<n>(step.A, state_.x);
     predict_covariance<n>(step.A, step.Q, state_.P);
     for (int row = 0; step.b != nullptr && row < n; ++row) {
@@ -248,10 +250,10 @@ class Passage {
     if (k >= shortest_) {
       const mask_of<V> going = V(static_cast<Scalar>(k)) < length_;
       for (int row = 0; row < n; ++row) {
-        state_.x[row] = select(going, state_.x[row], before.x[row]);
+        state_.x[row] = select(going, state_.x[row], before_.x[row]);
       }
       for (int e = 0; e < triangle(n); ++e) {
-        state_.P[e] = select(going, state_.P[e], before.P[e]);
+        state_.P[e] = select(going, state_.P[e], before_.P[e]);
       }
     }
   }
@@ -319,6 +321,7 @@ class Passage {
   Index shortest_ = 0;
   V length_{};
   State<n, V> state_;
+  State<n, V> before_;  // the one a step before, where some lane has ended
   Evidence<V> evidence_;
   mask_of<V> failed_;
 };

@@ -126,9 +126,9 @@ struct Registers {
     }
   }
 
-  /// A from, in two chains; A_ij is at a[i row + j col].                                           (n) = (n×n)(n)
+  /// A from, in two chains where no three registers hide the wait; A_ij is at a[i row + j col].     (n) = (n×n)(n)
   [[gnu::always_inline]] void product(const Scalar* a, Index row, Index col, const Registers& from) noexcept {
-    constexpr int half = n >= 4 ? n / 2 : n;
+    constexpr int half = n >= 4 && V::units < 3 ? n / 2 : n;
     unrolled<n>([&](auto i) KELMAN_INLINED {
       unrolled<V::units>([&](auto u) KELMAN_INLINED {
         Unit first = all(a[i * row]) * from.v[0][u];
