@@ -1,6 +1,6 @@
 """Write the type stubs of the compiled core, or compare two folders of them.
 
-Usage: ``make_stubs.py FOLDER`` writes ``_cpu.pyi`` and ``_native/`` (the interface that every variant shares);
+Usage: ``make_stubs.py FOLDER`` writes ``_cpu.pyi``, ``_native.pyi`` and ``_recurrent.pyi`` (what every variant shares);
 ``make_stubs.py --compare FRESH COMMITTED`` exits with 1 and a diff where they are not the same.
 """
 
@@ -21,19 +21,22 @@ HEADER = "# Written by `nox -s stubs -- --update`; not to be edited.\n"
 
 def write(folder: Path) -> None:
     """Generate the stubs of the variant in use and of ``_cpu`` into `folder`."""
-    variant = _core.native().__name__
+    names = {
+        _core.native().__name__: "_native",
+        _core.recurrent().__name__: "_recurrent",
+        "kelman._core._cpu": "_cpu",
+    }
     with tempfile.TemporaryDirectory() as scratch:
-        for module in (variant, "kelman._core._cpu"):
+        for module, shared in names.items():
             subprocess.run(
                 [sys.executable, "-m", "pybind11_stubgen", module, "-o", scratch, "--exit-code"],
                 check=True,
             )
-        made = Path(scratch, "kelman", "_core")
-        for source in sorted(made.rglob("*.pyi")):
-            name = source.relative_to(made).as_posix().replace(variant.rpartition(".")[2], "_native")
-            text = source.read_text().replace(variant, "kelman._core._native")
+            source = Path(scratch, "kelman", "_core", f"{module.rpartition('.')[2]}.pyi")
+            text = source.read_text().replace(module, f"kelman._core.{shared}")
             text = re.sub(r"^(isa|__version__): str = .*$", r"\1: str", text, flags=re.MULTILINE)
             text = re.sub(r"^(__all__.*)['\"]isa['\"](, )?", r"\1", text, flags=re.MULTILINE)
+            name = f"{shared}.pyi"
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(HEADER + text)

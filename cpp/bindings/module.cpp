@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The module of one instruction set: its name and version, and one register_*() per subject; nothing else is done here.
+// The module of one instruction set (recurrent networks have another, rnn_module.cpp): its name and version, and one register_*() per subject; nothing else is done here.
 #include <pybind11/pybind11.h>
 
 namespace py = pybind11;
@@ -11,7 +11,6 @@ void register_linear_gradient(py::module_& m);
 void register_linear_moments(py::module_& m);
 void register_linear_online(py::module_& m);
 void register_probe(py::module_& m);
-void register_rnn(py::module_& m);
 }  // namespace kelman::bindings
 
 PYBIND11_MODULE(KELMAN_MODULE, m, py::mod_gil_not_used()) {
@@ -23,5 +22,4 @@ PYBIND11_MODULE(KELMAN_MODULE, m, py::mod_gil_not_used()) {
   kelman::bindings::register_linear_moments(m);
   kelman::bindings::register_linear_online(m);
   kelman::bindings::register_probe(m);
-  kelman::bindings::register_rnn(m);
 }

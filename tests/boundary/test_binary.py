@@ -14,7 +14,8 @@ import kelman._core as core
 
 from .variants import binary
 
-MODULES = ["_cpu", *(f"_core_{name}" for name in core.built())]
+SUBJECTS = ("_core_", "_core_rnn_")
+MODULES = ["_cpu", *(f"{subject}{name}" for name in core.built() for subject in SUBJECTS)]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files")
 
 
@@ -42,7 +43,12 @@ def test_a_module_is_small(name: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="needs objdump")
 @pytest.mark.skipif("avx2" not in sys.modules["kelman._core._cpu"].levels(), reason="an x86 matter")
 @pytest.mark.parametrize(
-    ("name", "forbidden"), [("_cpu", "%[yz]mm"), ("_core_baseline", "%[yz]mm"), ("_core_avx2", "%zmm|%k[1-7]")]
+    ("name", "forbidden"),
+    [
+        ("_cpu", "%[yz]mm"),
+        *((f"{subject}baseline", "%[yz]mm") for subject in SUBJECTS),
+        *((f"{subject}avx2", "%zmm|%k[1-7]") for subject in SUBJECTS),
+    ],
 )
 def test_a_variant_holds_no_instruction_of_a_better_one(name: str, forbidden: str) -> None:
     """The disassembly of a plainer variant names no register that only a better processor has."""

@@ -1,11 +1,12 @@
 """Choose the compiled core that fits this machine.
 
-The package carries one extension module per instruction set (``_core_baseline``, ``_core_avx2``, ``_core_avx512``) and
-``_cpu``, which says what the machine can run. The best one present is loaded at import. ``KELMAN_ISA=avx2`` forces one;
-an impossible choice is an ImportError that lists the possible ones. Without any, the import fails with the reason,
-unless ``KELMAN_BACKEND=torch`` asks for the PyTorch fallback.
+The package carries two extension modules per instruction set (``_core_baseline``, ``_core_avx2``, ``_core_avx512``, and
+``_core_rnn_...`` for recurrent networks) and ``_cpu``, which says what the machine can run. The best set present is
+loaded at import, its recurrent networks when they are first used. ``KELMAN_ISA=avx2`` forces one; an impossible choice
+is an ImportError that lists the possible ones. Without any, the import fails with the reason, unless
+``KELMAN_BACKEND=torch`` asks for the PyTorch fallback.
 
-Attributes of the chosen module are found here: ``_core.filter(...)`` is the function of the variant in use.
+Attributes of the chosen modules are found here: ``_core.filter(...)`` is the function of the variant in use.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["available", "built", "core", "isa", "native"]
+__all__ = ["available", "built", "core", "isa", "native", "recurrent"]
 
 _PREFIX = "_core_"
+_RECURRENT = "_core_rnn_"
 
 
 def _machine() -> ModuleType:
@@ -29,7 +31,11 @@ def _machine() -> ModuleType:
 
 def built() -> tuple[str, ...]:
     """Names of the variants that this installation carries, the plainest first."""
-    return tuple(n for n in _machine().levels() if importlib.util.find_spec(f".{_PREFIX}{n}", __name__) is not None)
+    return tuple(n for n in _machine().levels() if all(_present(f"{p}{n}") for p in (_PREFIX, _RECURRENT)))
+
+
+def _present(name: str) -> bool:
+    return importlib.util.find_spec(f".{name}", __name__) is not None
 
 
 def available() -> tuple[str, ...]:
@@ -90,7 +96,14 @@ def native() -> ModuleType:
     return core
 
 
+def recurrent() -> ModuleType:
+    """Return the recurrent networks of the loaded variant; ImportError with the reason where there is none."""
+    native()
+    return importlib.import_module(f".{_RECURRENT}{isa}", __name__)
+
+
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
-    return getattr(native(), name)
+    module = native()
+    return getattr(module if hasattr(module, name) else recurrent(), name)

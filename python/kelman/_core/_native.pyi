@@ -10,11 +10,7 @@ __all__: list[str] = [
     "LinearStepper",
     "StepperBase",
     "accelerate",
-    "activations",
     "attach",
-    "elman_forward",
-    "elman_gauss_newton",
-    "elman_loss_and_grad",
     "fma_rate",
     "linear_filter",
     "linear_gradient",
@@ -65,52 +61,6 @@ def accelerate(subclass: type) -> None:
 def attach(stepper: typing.Any, handle: typing.Any, batched: bool) -> None:
     """
     Let the calls of a stepper try this LinearStepper (None: only Python); `batched`: z has a series axis.
-    """
-
-def elman_forward(
-    weights: dict,
-    hidden: str,
-    output: str,
-    h0: typing.Any,
-    x: typing.Any,
-    lengths: typing.Any,
-    threads: typing.SupportsInt | typing.SupportsIndex,
-) -> typing.Any:
-    """
-    Outputs (N,T,o), states (N,T,h), status (N,) and the first non-finite step (N,).
-    """
-
-def elman_gauss_newton(
-    weights: dict,
-    hidden: str,
-    output: str,
-    h0: typing.Any,
-    x: typing.Any,
-    lengths: typing.Any,
-    y: typing.Any,
-    mask: typing.Any,
-    warmup: typing.SupportsInt | typing.SupportsIndex,
-    learn_h0: bool,
-    threads: typing.SupportsInt | typing.SupportsIndex,
-) -> typing.Any:
-    """
-    Mean squared error, total weight, J'WJ and J'We over the weight; parameters U, W, b, V, c (, D) (, h0).
-    """
-
-def elman_loss_and_grad(
-    weights: dict,
-    hidden: str,
-    output: str,
-    h0: typing.Any,
-    x: typing.Any,
-    lengths: typing.Any,
-    y: typing.Any,
-    mask: typing.Any,
-    warmup: typing.SupportsInt | typing.SupportsIndex,
-    threads: typing.SupportsInt | typing.SupportsIndex,
-) -> typing.Any:
-    """
-    Mean squared error, total weight, and the gradients by name; that of h0 per series (N,h).
     """
 
 def fma_rate(seconds: typing.SupportsFloat | typing.SupportsIndex) -> float:
@@ -197,5 +147,4 @@ def memory_rate(
     """
 
 __version__: str
-activations: tuple = ("identity", "tanh", "relu", "leaky_relu", "sigmoid", "softplus")
 isa: str
