@@ -3,58 +3,64 @@
 //
 // A row is a type with
 //     name            the word that Python uses
-//     value(s)        sigma(s)
+//     value(s)        sigma(s), of numbers and of packs
 //     slope(y)        sigma'(s), written in the output y = sigma(s), so that a tape keeps outputs only
 // A new activation is one row here, one row in python/kelman/models/_activation.py, and its word in `Activation` there.
 #pragma once
 
-#include <Eigen/Core>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include "kelman/core/pack_math.hpp"
+
 namespace kelman::rnn {
+
+/// The same number in every lane.
+template <Lanes V>
+V number(double value) {
+  return V(static_cast<scalar_of<V>>(value));
+}
 
 /// s
 struct Identity {
   static constexpr std::string_view name = "identity";
-  template <class Scalar>
-  static Scalar value(Scalar s) {
+  template <Lanes V>
+  static V value(const V& s) {
     return s;
   }
-  template <class Scalar>
-  static Scalar slope(Scalar) {
-    return Scalar(1);
+  template <Lanes V>
+  static V slope(const V&) {
+    return number<V>(1);
   }
 };
 
 /// tanh(s); slope 1 - y^2
 struct Tanh {
   static constexpr std::string_view name = "tanh";
-  template <class Scalar>
-  static Scalar value(Scalar s) {
-    return std::tanh(s);
+  template <Lanes V>
+  static V value(const V& s) {
+    return math::tanh(s);
   }
-  template <class Scalar>
-  static Scalar slope(Scalar y) {
-    return Scalar(1) - y * y;
+  template <Lanes V>
+  static V slope(const V& y) {
+    return number<V>(1) - y * y;
   }
 };
 
 /// max(s, 0); slope 0 at 0. NaN stays NaN.
 struct Relu {
   static constexpr std::string_view name = "relu";
-  template <class Scalar>
-  static Scalar value(Scalar s) {
-    return s < Scalar(0) ? Scalar(0) : s;
+  template <Lanes V>
+  static V value(const V& s) {
+    return select(s < number<V>(0), number<V>(0), s);
   }
-  template <class Scalar>
-  static Scalar slope(Scalar y) {
-    return y > Scalar(0) ? Scalar(1) : Scalar(0);
+  template <Lanes V>
+  static V slope(const V& y) {
+    return select(y > number<V>(0), number<V>(1), number<V>(0));
   }
 };
 
@@ -62,40 +68,39 @@ struct Relu {
 struct LeakyRelu {
   static constexpr std::string_view name = "leaky_relu";
   static constexpr double below = 0.01;
-  template <class Scalar>
-  static Scalar value(Scalar s) {
-    return s < Scalar(0) ? Scalar(below) * s : s;
+  template <Lanes V>
+  static V value(const V& s) {
+    return select(s < number<V>(0), number<V>(below) * s, s);
   }
-  template <class Scalar>
-  static Scalar slope(Scalar y) {
-    return y > Scalar(0) ? Scalar(1) : Scalar(below);
+  template <Lanes V>
+  static V slope(const V& y) {
+    return select(y > number<V>(0), number<V>(1), number<V>(below));
   }
 };
 
 /// 1 / (1 + exp(-s)); slope y (1 - y)
 struct Sigmoid {
   static constexpr std::string_view name = "sigmoid";
-  template <class Scalar>
-  static Scalar value(Scalar s) {
-    const Scalar e = std::exp(-std::abs(s));  // never overflows
-    return (s < Scalar(0) ? e : Scalar(1)) / (Scalar(1) + e);
+  template <Lanes V>
+  static V value(const V& s) {
+    return math::sigmoid(s);
   }
-  template <class Scalar>
-  static Scalar slope(Scalar y) {
-    return y * (Scalar(1) - y);
+  template <Lanes V>
+  static V slope(const V& y) {
+    return y * (number<V>(1) - y);
   }
 };
 
 /// log(1 + exp(s)); slope 1 - exp(-y)
 struct Softplus {
   static constexpr std::string_view name = "softplus";
-  template <class Scalar>
-  static Scalar value(Scalar s) {
-    return (s < Scalar(0) ? Scalar(0) : s) + std::log1p(std::exp(-std::abs(s)));
+  template <Lanes V>
+  static V value(const V& s) {
+    return math::softplus(s);
   }
-  template <class Scalar>
-  static Scalar slope(Scalar y) {
-    return -std::expm1(-y);
+  template <Lanes V>
+  static V slope(const V& y) {
+    return math::one_minus_exp_of_negative(y);
   }
 };
 
@@ -121,21 +126,31 @@ void with_activation(Activation kind, F&& f) {
   }(std::make_index_sequence<activation_count>{});
 }
 
+/// f(one) for n contiguous numbers, some registers at a time: out[k] = f(in[k]...). `n` need not fill a register.
+template <class Scalar, class F, class... In>
+void each_number(Index n, F&& f, Scalar* out, const In*... in) {
+  using V = Pack<Scalar, 2 * register_lanes<Scalar>>;
+  Index k = 0;
+  for (; k + lanes<V> <= n; k += lanes<V>) store(out + k, f(load<V>(in + k)...));
+  for (; k < n; ++k) out[k] = f(in[k]...);
+}
+
 /// s <- sigma(s), in place, over n contiguous numbers.
 template <class Scalar>
-void activate(Activation kind, Scalar* s, Eigen::Index n) {
+void activate(Activation kind, Scalar* s, Index n) {
   with_activation(kind, [&](auto row) {
     if constexpr (!std::is_same_v<decltype(row), Identity>)
-      for (Eigen::Index k = 0; k < n; ++k) s[k] = row.value(s[k]);
+      each_number(n, [&](const auto& v) { return row.value(v); }, s, static_cast<const Scalar*>(s));
   });
 }
 
 /// g <- g * sigma'(s), with the slope taken from the outputs y = sigma(s).
 template <class Scalar>
-void times_slope(Activation kind, const Scalar* y, Scalar* g, Eigen::Index n) {
+void times_slope(Activation kind, const Scalar* y, Scalar* g, Index n) {
   with_activation(kind, [&](auto row) {
     if constexpr (!std::is_same_v<decltype(row), Identity>)
-      for (Eigen::Index k = 0; k < n; ++k) g[k] *= row.slope(y[k]);
+      each_number(n, [&](const auto& was, const auto& out) { return was * row.slope(out); }, g,
+                  static_cast<const Scalar*>(g), y);
   });
 }
 

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// exp, expm1, log1p, tanh, sigmoid and softplus of numbers and of packs; a lane is the number alone, to the bit.
+//
+//     x = n log 2 + r, |r| <= log(2) / 2         exp x = 2^n exp r         expm1 x = 2^n expm1 r + (2^n - 1)
+//     tanh x = expm1(2|x|) / (expm1(2|x|) + 2) with the sign of x
+//     sigmoid x = exp(-|x|) / (1 + exp(-|x|)), or 1 / (1 + exp(-|x|)) for x >= 0
+//     log1p e = 2 artanh(e / (2 + e)) for 0 <= e <= 1          softplus x = max(x, 0) + log1p(exp(-|x|))
+//
+// Polynomials interpolate at the Chebyshev nodes of their interval and are summed in pairs (Estrin), so that the chain
+// of dependent multiplications is short. At most 8 units in the last place off, results below the normal range
+// included; exact at 0 (with its sign where the function is odd), infinities and NaN.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+
+#include "kelman/core/pack.hpp"
+
+namespace kelman::math {
+
+/// Constants of the functions for one number type.
+template <Real T>
+struct Constants;
+
+template <>
+struct Constants<double> {
+  static constexpr double log2_e = 1.4426950408889634;
+  static constexpr double log_2_high = 0.6931471803691238;  // 32 bits: n times it is exact
+  static constexpr double log_2_low = 1.9082149292705877e-10;
+  static constexpr double round = 6755399441055744.0;  // 1.5 2^52: adding it leaves a whole number in the low bits
+  static constexpr int bias = 1023;
+  static constexpr double largest = 800;    // beyond it exp is infinite, or zero
+  static constexpr double smallest = -747;  // exp is zero
+  static constexpr double saturated = 20;   // tanh is 1
+  static constexpr int lift = 60;           // from where 2^n below the normal range is a normal number
+  static constexpr double drop = 0x1p-60;
+  /// (expm1 r - r - r^2/2) / r^3, relative error of expm1 below 8e-17
+  static constexpr std::array<double, 9> expm1{
+      0.16666666666666666,    0.041666666666651364,  0.008333333333332157,  0.0013888888905871442, 0.00019841269854330845,
+      2.4801536408869822e-05, 2.755728008253529e-06, 2.7613795662346626e-07, 2.5095546064622e-08};
+  /// (artanh(s) / s - 1) / s^2 in s^2 <= 1/9, error 5e-18
+  static constexpr std::array<double, 10> artanh{
+      0.3333333333333333,  0.20000000000007292, 0.1428571428355436,  0.11111111358715714,  0.09090894717976779,
+      0.07692785034996213, 0.06657072063546651, 0.06000536797530389, 0.044003672365363386, 0.08082027061882469};
+};
+
+template <>
+struct Constants<float> {
+  static constexpr float log2_e = 1.44269504F;
+  static constexpr float log_2_high = 0.693145751953125F;
+  static constexpr float log_2_low = 1.42860682e-06F;
+  static constexpr float round = 12582912.0F;  // 1.5 2^23
+  static constexpr int bias = 127;
+  static constexpr float largest = 120;
+  static constexpr float smallest = -110;
+  static constexpr float saturated = 10;
+  static constexpr int lift = 40;
+  static constexpr float drop = 0x1p-40F;
+  static constexpr std::array<float, 5> expm1{0.166666667F, 0.0416665546616F, 0.0083333208921F, 0.00139261761912F,
+                                              0.000198826901228F};
+  static constexpr std::array<float, 5> artanh{0.33333333660265346F, 0.19999853165368411F, 0.14296179029576866F,
+                                               0.10853287353049823F, 0.11612167437449065F};
+};
+
+/// The bits of a number (or of each register of a pack) through f, which takes and gives unsigned integers.
+template <Real T, class F>
+[[nodiscard]] inline T on_bits(const T& a, F&& f) noexcept {
+  using Bits = typename unit::Bits<T>::type;
+  return std::bit_cast<T>(static_cast<Bits>(f(std::bit_cast<Bits>(a))));
+}
+template <Real T, int W, class F>
+[[nodiscard]] inline Pack<T, W> on_bits(const Pack<T, W>& a, F&& f) noexcept {
+  using Unit = typename Pack<T, W>::Unit;
+  using Bits = typename unit::Vector<T>::bits;
+  return Pack<T, W>::each(
+      [&](int u) { return std::bit_cast<Unit>(static_cast<Bits>(f(std::bit_cast<Bits>(a.v[u])))); });
+}
+template <Real T, class F>
+[[nodiscard]] inline T on_bits(const T& a, const T& b, F&& f) noexcept {
+  using Bits = typename unit::Bits<T>::type;
+  return std::bit_cast<T>(static_cast<Bits>(f(std::bit_cast<Bits>(a), std::bit_cast<Bits>(b))));
+}
+template <Real T, int W, class F>
+[[nodiscard]] inline Pack<T, W> on_bits(const Pack<T, W>& a, const Pack<T, W>& b, F&& f) noexcept {
+  using Unit = typename Pack<T, W>::Unit;
+  using Bits = typename unit::Vector<T>::bits;
+  return Pack<T, W>::each([&](int u) {
+    return std::bit_cast<Unit>(static_cast<Bits>(f(std::bit_cast<Bits>(a.v[u]), std::bit_cast<Bits>(b.v[u]))));
+  });
+}
+
+/// The bit that holds the sign.
+template <Real T>
+inline constexpr typename unit::Bits<T>::type sign_bit = typename unit::Bits<T>::type(1) << (8 * sizeof(T) - 1);
+
+template <Lanes V>
+[[nodiscard]] inline V without_sign(const V& x) noexcept {
+  return on_bits(x, [](const auto& bits) { return bits & ~sign_bit<scalar_of<V>>; });
+}
+template <Lanes V>
+[[nodiscard]] inline V negative(const V& x) noexcept {
+  return on_bits(x, [](const auto& bits) { return bits | sign_bit<scalar_of<V>>; });
+}
+/// A number >= 0 with the sign of x.
+template <Lanes V>
+[[nodiscard]] inline V with_sign(const V& value, const V& x) noexcept {
+  return on_bits(value, x, [](const auto& bits, const auto& of) { return bits | (of & sign_bit<scalar_of<V>>); });
+}
+
+/// 2^n from n + round, for n + extra within the exponents of normal numbers: 2^(n + extra).
+template <int extra = 0, Lanes V>
+[[nodiscard]] inline V power_of_two(const V& rounded) noexcept {
+  using T = scalar_of<V>;
+  using Bits = typename unit::Bits<T>::type;
+  return on_bits(rounded, [](const auto& bits) {
+    return (bits + static_cast<Bits>(Constants<T>::bias + extra)) << unit::Bits<T>::mantissa;
+  });
+}
+
+/// a[0] + a[1] x + a[2] x^2 + ..., in pairs.
+template <class V, std::size_t n>
+[[nodiscard]] inline V in_pairs(const V (&a)[n], const V& x) noexcept {
+  if constexpr (n == 1) {
+    return a[0];
+  } else {
+    V half[(n + 1) / 2];
+#pragma GCC unroll 16
+    for (std::size_t j = 0; j < n / 2; ++j) half[j] = fused(a[2 * j + 1], x, a[2 * j]);
+    if constexpr (n % 2 == 1) half[n / 2] = a[n - 1];
+    return in_pairs(half, x * x);
+  }
+}
+template <Lanes V, Real T, std::size_t n>
+[[nodiscard]] inline V polynomial(const std::array<T, n>& c, const V& x) noexcept {
+  V terms[n];
+#pragma GCC unroll 16
+  for (std::size_t j = 0; j < n; ++j) terms[j] = V(c[j]);
+  return in_pairs(terms, x);
+}
+
+/// x = n log 2 + r: gives expm1 r, and n + round.
+template <Lanes V>
+[[nodiscard]] inline V reduced_expm1(const V& x, V& rounded) noexcept {
+  using C = Constants<scalar_of<V>>;
+  rounded = fused(x, V(C::log2_e), V(C::round));
+  const V n = rounded - V(C::round);
+  const V r = fused_minus(n, V(C::log_2_low), fused_minus(n, V(C::log_2_high), x));
+  const V square = r * r;
+  return fused(square, fused(r, polynomial(C::expm1, r), V(scalar_of<V>(0.5))), r);
+}
+
+template <Lanes V>
+[[nodiscard]] inline V exp(const V& x) noexcept {
+  using T = scalar_of<V>;
+  using C = Constants<T>;
+  V rounded;
+  const V p = reduced_expm1(max(min(x, V(C::largest)), V(-C::largest)), rounded);
+  const V n = rounded - V(C::round);
+  const V half = fused(n, V(T(0.5)), V(C::round));  // 2^n in two steps: n may lie outside the exponents
+  const V rest = (n - (half - V(C::round))) + V(C::round);
+  return (p + V(T(1))) * power_of_two(half) * power_of_two(rest);
+}
+
+/// exp of numbers <= 0.
+template <Lanes V>
+[[nodiscard]] inline V exp_of_negative(const V& x) noexcept {
+  using T = scalar_of<V>;
+  using C = Constants<T>;
+  V rounded;
+  const V p = reduced_expm1(max(x, V(C::smallest)), rounded);
+  return (p + V(T(1))) * power_of_two<C::lift>(rounded) * V(C::drop);
+}
+
+/// exp(x) - 1 for |x| within the exponents: what is below -`limit` or above `limit` is taken for it.
+template <Lanes V>
+[[nodiscard]] inline V expm1_within(const V& x, scalar_of<V> limit) noexcept {
+  V rounded;
+  const V p = reduced_expm1(max(min(x, V(limit)), V(-limit)), rounded);
+  const V scale = power_of_two(rounded);
+  return fused(scale, p, scale - V(scalar_of<V>(1)));
+}
+
+/// log(1 + e) for 0 <= e <= 1.
+template <Lanes V>
+[[nodiscard]] inline V log1p_of_fraction(const V& e) noexcept {
+  using T = scalar_of<V>;
+  const V s = e / (e + V(T(2)));
+  const V square = s * s;
+  const V twice = s + s;
+  return fused(twice * square, polynomial(Constants<T>::artanh, square), twice);
+}
+
+template <Lanes V>
+[[nodiscard]] inline V tanh(const V& x) noexcept {
+  using T = scalar_of<V>;
+  const V size = without_sign(x);
+  const V e = expm1_within(size + size, T(2) * Constants<T>::saturated);
+  return with_sign(e / (e + V(T(2))), x);
+}
+
+template <Lanes V>
+[[nodiscard]] inline V sigmoid(const V& x) noexcept {
+  using T = scalar_of<V>;
+  const V e = exp_of_negative(negative(x));
+  return select(x < V(T(0)), e, V(T(1))) / (V(T(1)) + e);
+}
+
+template <Lanes V>
+[[nodiscard]] inline V softplus(const V& x) noexcept {
+  using T = scalar_of<V>;
+  return select(x < V(T(0)), V(T(0)), x) + log1p_of_fraction(exp_of_negative(negative(x)));
+}
+
+/// 1 - exp(-y) for y >= 0.
+template <Lanes V>
+[[nodiscard]] inline V one_minus_exp_of_negative(const V& y) noexcept {
+  using T = scalar_of<V>;
+  return -expm1_within(-y, T(2) * Constants<T>::saturated);
+}
+
+}  // namespace kelman::math
