@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core as _core, config as config, errors as errors
 from .linear import Stepper as Stepper
-from .models import Elman as Elman, Free as Free, StateSpace as StateSpace, Template as Template, Tied as Tied
+from .models import (
+    GRU as GRU,
+    LSTM as LSTM,
+    Bidirectional as Bidirectional,
+    Elman as Elman,
+    Free as Free,
+    Stack as Stack,
+    StateSpace as StateSpace,
+    Template as Template,
+    Tied as Tied,
+)
 from .verbs import (
     filter as filter,
     forecast as forecast,
@@ -124,9 +134,13 @@ def _version() -> str:
         return str(importlib.import_module("kelman._core").__version__)
 
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in the order of sorted(), which a test and dir() share
+    "Bidirectional",
     "Elman",
     "Free",
+    "GRU",
+    "LSTM",
+    "Stack",
     "StateSpace",
     "Stepper",
     "Template",

@@ -144,7 +144,7 @@ def test_models_of_another_kind_are_refused() -> None:
     for verb in (kelman.forward, kelman.loss_and_grad, gauss_newton):
         arguments = (X,) if verb is kelman.forward else (X, Y)
         for wrong in (None, "net", np.eye(2), 3):
-            with pytest.raises(KelmanError, match="expected an Elman network"):
+            with pytest.raises(KelmanError, match="rnn: expected an Elman"):
                 verb(wrong, *arguments)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kelman.bridge._data import FloatArray, paired_series, restore
 from kelman.bridge._layout import Layout, layout_of
+from kelman.bridge._plain import plain
 from kelman.errors import KelmanError
 from kelman.models import ACTIVATIONS, Elman
 
@@ -65,5 +66,6 @@ def _z_before(rnn: Elman, layout: Layout, n_series: int) -> FloatArray:
     h0 = np.zeros(rnn.dims.hidden) if rnn.h0 is None else np.asarray(rnn.h0, dtype=np.float64)
     if h0.ndim == 2 and len(h0) != n_series:
         raise KelmanError(f"z: expected {len(h0)} series to go with the h0 of the network, got {n_series}")
+    rnn = plain(rnn)
     value = ACTIVATIONS[rnn.output].function(h0 @ rnn.V.T.astype(np.float64) + rnn.c)
     return np.broadcast_to(value, (n_series, layout.m))

@@ -3,7 +3,8 @@
 
 With a = U h + W x + b, the driven map h' = s(a) has the Jacobian F = diag(s'(a)) U, and the free-running map, in which the network is
 fed its own prediction z = s_y(V h + c), has A = diag(s'(a)) (U + W_z diag(s_y') V): the analogues of A - K H and of A. They must not
-be mixed up (Sussillo & Barak 2013 study either, on different problems).
+be mixed up (Sussillo & Barak 2013 study either, on different problems). A linear skip path A h + B x adds A to the one and
+A + B_z diag(s_y') V to the other.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kelman.bridge._inputs import input_list
+from kelman.bridge._plain import plain
 from kelman.errors import KelmanError
 from kelman.models import ACTIVATIONS, Elman
 
@@ -25,6 +27,7 @@ __all__: list[str] = []
 
 def linearised(rnn: Elman, layout: Layout, zs: list[FloatArray], us: list[FloatArray], kind: str) -> Elman:
     """Linear network with the Jacobians of ``kind`` ("jacobian" or "average_jacobian") as weights."""
+    rnn = plain(rnn)
     if layout.target == "state":
         raise KelmanError("target: a Jacobian read-out needs a network that predicts z, not states")
     if kind == "jacobian":
@@ -45,10 +48,11 @@ def linearised(rnn: Elman, layout: Layout, zs: list[FloatArray], us: list[FloatA
         level_h = np.concatenate(h_slopes).mean(axis=0)
         level_y = np.concatenate(y_slopes).mean(axis=0)
     U, W, V = (np.asarray(getattr(rnn, name), dtype=np.float64) for name in ("U", "W", "V"))
+    skip_h, skip_x = _skips(rnn)
     direct = None if rnn.D is None else level_y[:, None] * rnn.D
     return Elman(
-        level_h[:, None] * U,
-        level_h[:, None] * W,
+        skip_h + level_h[:, None] * U,
+        skip_x + level_h[:, None] * W,
         None,
         level_y[:, None] * V,
         None,
@@ -57,6 +61,12 @@ def linearised(rnn: Elman, layout: Layout, zs: list[FloatArray], us: list[FloatA
         inputs=layout.words,
         target=layout.target,
     )
+
+
+def _skips(rnn: Elman) -> tuple[FloatArray, FloatArray]:
+    """The linear skip path, zeros where there is none."""
+    A = np.zeros(rnn.U.shape) if rnn.A is None else np.asarray(rnn.A, dtype=np.float64)
+    return A, np.zeros(rnn.W.shape) if rnn.B is None else np.asarray(rnn.B, dtype=np.float64)
 
 
 def _one_start(rnn: Elman) -> FloatArray:
@@ -75,7 +85,9 @@ def _slopes(rnn: Elman, before: FloatArray, x: FloatArray) -> tuple[FloatArray, 
     """s_h'(a_k) and s_y'(o_k) along states ``before`` (T, h) and inputs x (T, i)."""
     hidden, output = ACTIVATIONS[rnn.hidden], ACTIVATIONS[rnn.output]
     a = before @ rnn.U.T.astype(np.float64) + x @ rnn.W.T + rnn.b
-    o = hidden.function(a) @ rnn.V.T + rnn.c + (0.0 if rnn.D is None else x @ rnn.D.T)
+    skip_h, skip_x = _skips(rnn)
+    after = hidden.function(a) + before @ skip_h.T + x @ skip_x.T
+    o = after @ rnn.V.T + rnn.c + (0.0 if rnn.D is None else x @ rnn.D.T)
     return hidden.derivative(a), output.derivative(o)
 
 
@@ -85,6 +97,7 @@ def _fixed_point(rnn: Elman, layout: Layout, us: list[FloatArray]) -> tuple[Floa
         raise KelmanError('rnn: a fixed point with a direct term on z is not supported; use method="behaviour"')
     hidden, output = ACTIVATIONS[rnn.hidden], ACTIVATIONS[rnn.output]
     u_mean = np.concatenate(us).mean(axis=0)
+    skip_h, skip_x = _skips(rnn)
 
     def drive(h: FloatArray) -> FloatArray:
         u_part = np.zeros(layout.width)
@@ -96,20 +109,26 @@ def _fixed_point(rnn: Elman, layout: Layout, us: list[FloatArray]) -> tuple[Floa
         u_part[layout.columns["z_prev"]] = z[: len(layout.columns["z_prev"])]
         return u_part
 
+    def step(h: FloatArray) -> FloatArray:
+        x = drive(h)
+        new: FloatArray = hidden.function(rnn.U @ h + rnn.W @ x + rnn.b) + skip_h @ h + skip_x @ x
+        return new
+
     h = _start(rnn)
     for _ in range(200):
-        h = hidden.function(rnn.U @ h + rnn.W @ drive(h) + rnn.b)
+        h = step(h)
         if not np.isfinite(h).all() or np.abs(h).max() > 1e12:
             h = _start(rnn)
             break
-    Wz = layout.part(rnn.W, "z") + layout.part(rnn.W, "z_prev")
+    Wz, Bz = (layout.part(weights, "z") + layout.part(weights, "z_prev") for weights in (rnn.W, skip_x))
     for _ in range(100):
         x = drive(h)
-        gap = hidden.function(rnn.U @ h + rnn.W @ x + rnn.b) - h
+        gap = step(h) - h
         if np.abs(gap).max() <= 1e-12 * max(1.0, float(np.abs(h).max())):
             break
         slope_h, slope_y = _slopes(rnn, h[None], x[None])
-        J = slope_h[0][:, None] * (rnn.U + Wz @ (slope_y[0][:, None] * rnn.V)) - np.eye(len(h))
-        step = np.linalg.lstsq(J, -gap, rcond=1e-12)[0]
-        h = h + step * min(1.0, 10.0 / max(float(np.abs(step).max()), 1e-300))
+        out = slope_y[0][:, None] * rnn.V
+        J = slope_h[0][:, None] * (rnn.U + Wz @ out) + skip_h + Bz @ out - np.eye(len(h))
+        move = np.linalg.lstsq(J, -gap, rcond=1e-12)[0]
+        h = h + move * min(1.0, 10.0 / max(float(np.abs(move).max()), 1e-300))
     return h, drive(h)

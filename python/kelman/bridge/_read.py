@@ -209,7 +209,8 @@ def _finish(
     model = _model(predictor, np.eye(m) if noise is None else noise, source.lag_zero)
     recurrent = np.zeros(0, dtype=complex)
     if isinstance(source.net, Elman):
-        recurrent = _sorted(np.linalg.eigvals(np.asarray(source.net.U, dtype=np.float64)))
+        U, A = source.net.U, source.net.A
+        recurrent = _sorted(np.linalg.eigvals(np.asarray(U if A is None else U + A, dtype=np.float64)))
     return Dynamics(
         A=predictor.A,
         K=predictor.K,

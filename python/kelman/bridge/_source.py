@@ -14,6 +14,7 @@ from kelman.bridge._data import paired_series, series_list
 from kelman.bridge._jacobian import linearised
 from kelman.bridge._layout import Layout, layout_of
 from kelman.bridge._moments import Moments, moments_of, moments_of_model
+from kelman.bridge._plain import plain
 from kelman.bridge._predictor import LinearPredictor, predictor_of_elman
 from kelman.bridge._split import is_foldable
 from kelman.errors import KelmanError
@@ -41,9 +42,10 @@ class Source:
     @property
     def lag_zero(self) -> bool:
         """Say if the state takes u_k in at once, as in models with ``input_lag`` 0."""
-        return (
-            isinstance(self.net, Elman) and self.layout.target == "z" and bool(self.layout.part(self.net.W, "u").any())
-        )
+        if not isinstance(self.net, Elman) or self.layout.target != "z":
+            return False
+        weights = [self.net.W] if self.net.B is None else [self.net.W, self.net.B]
+        return any(bool(self.layout.part(array, "u").any()) for array in weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +68,7 @@ def source_of(rnn: Any, inputs: Any, target: Any, method: str) -> Source:
     """Layout and method for what was given."""
     if isinstance(rnn, Elman):
         changes = {name: value for name, value in (("inputs", inputs), ("target", target)) if value is not None}
-        rnn = rnn.replace(**changes) if changes else rnn
+        rnn = plain(rnn.replace(**changes) if changes else rnn)
         layout = layout_of(rnn.inputs, rnn.target, rnn.dims.inputs, rnn.dims.outputs)
         if method == "auto":
             method = "weights" if is_foldable(rnn) else "behaviour"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kelman.bridge._plain import plain
 from kelman.errors import KelmanError
 from kelman.models import ACTIVATIONS, LEAKY_SLOPE, Elman
 
@@ -43,6 +44,7 @@ def fold(rnn: Elman) -> Elman:
 
     The two halves of a split are recognised in any order of the units.
     """
+    rnn = plain(rnn)
     if rnn.is_linear:
         return rnn
     if rnn.output == "identity" and rnn.hidden in SPLIT_FACTORS:
@@ -63,7 +65,7 @@ def is_foldable(rnn: Elman) -> bool:
 def _pairs(rnn: Elman) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
     """Indices of the positive units and of their negatives, or None when the units do not pair up."""
     h = rnn.dims.hidden
-    if h % 2:
+    if h % 2 or rnn.V is None or rnn.A is not None or rnn.B is not None:
         return None
     drive = np.hstack([rnn.W, rnn.b[:, None], rnn.U]).astype(np.float64)
     read = np.asarray(rnn.V.T, dtype=np.float64)

@@ -10,6 +10,7 @@ import numpy as np
 from kelman.bridge._data import FloatArray, paired_series, real_array
 from kelman.bridge._layout import Layout, layout_of
 from kelman.bridge._noise import structured_noise
+from kelman.bridge._plain import plain
 from kelman.bridge._predictor import LinearPredictor, matrix, predictor_of_elman
 from kelman.bridge._split import fold
 from kelman.errors import KelmanError
@@ -37,7 +38,7 @@ def to_state_space(
     Parameters
     ----------
     rnn : Elman
-        Linear network, or an exact split of one; its ``inputs`` and ``target`` say what it reads and predicts.
+        Linear network (a linear skip path A, B is added to U and W), or an exact split of one; its ``inputs`` and ``target`` say what it reads and predicts.
     Sigma : array_like, shape (m, m), optional
         Innovation covariance, which the weights do not hold.
     z : array_like, shape (T,), (T, m) or (N, T, m), or list of series, optional
@@ -81,6 +82,7 @@ def to_state_space(
     """
     if not isinstance(rnn, Elman):
         raise KelmanError(f"rnn: expected an Elman network, got {type(rnn).__name__}")
+    rnn = plain(rnn)
     layout = layout_of(rnn.inputs, rnn.target, rnn.dims.inputs, rnn.dims.outputs)
     if layout.target == "state":
         predictor, lag = _from_filtered(fold(rnn), layout, H, D, c)

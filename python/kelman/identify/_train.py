@@ -18,7 +18,7 @@ from .. import _registry
 from .._arrays import as_count, as_floats, one_of
 from ..config import thread_count
 from ..errors import KelmanError
-from ..models import Elman
+from ..models import Bidirectional, Cell, Elman, Stack
 from ..rnn._problem import counted, is_ragged, loss_problem
 from ._train_adam import AdamOptions
 from ._train_objective import Journal, Step
@@ -191,7 +191,20 @@ def _columns(value: Any, name: str) -> int:
 
 def _template(given: Any, x: Any, y: Any, hidden: Any, output: Any, direct: bool, inputs: Any, target: Any) -> Elman:
     """The network to train in float64: the given one, or zeros of the wanted sizes."""
+    if isinstance(given, (Cell, Bidirectional, Stack)) and not isinstance(given, Elman):
+        raise KelmanError(
+            f"rnn_or_sizes: only Elman networks are trained here, got {given!r}; kelman.loss_and_grad gives the gradients that "
+            "an optimiser needs, and the modules of kelman.torch are trained by PyTorch's"
+        )
     if isinstance(given, Elman):
+        for name in ("A", "B"):
+            if getattr(given, name) is not None:
+                raise KelmanError(
+                    f"rnn_or_sizes: training does not take a linear skip path; this network has {name}. With a linear "
+                    "activation add it to the weights: U + A, W + B"
+                )
+        if given.V is None:
+            raise KelmanError("rnn_or_sizes: training needs a readout; give the network V and c")
         words = {"inputs": inputs or given.inputs, "target": target or given.target}
         return given.astype(np.float64).replace(**words)
     if isinstance(given, tuple):

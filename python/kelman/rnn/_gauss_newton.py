@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .. import _registry
 from ..config import thread_count
 from ..errors import KelmanError
-from ._problem import loss_problem
+from ._compute import backend_for
+from ._problem import as_elman, loss_problem
 
 if TYPE_CHECKING:
     from .._types import Array, ArrayLike, Backend
@@ -46,7 +46,7 @@ def gauss_newton(
     Parameters
     ----------
     rnn : Elman
-        The network. The cost per step grows like h^4 and P^2: meant for up to a few hundred weights.
+        The network (an `Elman`). The cost per step grows like h^4 and P^2: meant for up to a few hundred weights.
     x, y, mask, lengths, warmup, threads, backend
         As in `loss_and_grad`. Always computed in float64.
     learn_h0 : bool
@@ -65,9 +65,10 @@ def gauss_newton(
     >>> equations.loss, (2 * equations.Jtr).tolist()
     (0.125, [-0.5, -0.25, -0.75, -0.25, -0.5])
     """
-    problem, _ = loss_problem(rnn, x, y, mask=mask, lengths=lengths, warmup=warmup, dtype=np.dtype(np.float64))
-    if learn_h0 and rnn.dims.N is not None:
+    net = as_elman(rnn)
+    problem, _ = loss_problem(net, x, y, mask=mask, lengths=lengths, warmup=warmup, dtype=np.dtype(np.float64))
+    if learn_h0 and net.dims.N is not None:
         raise KelmanError("learn_h0: the start must be shared by all series; this network has one per series")
-    compute = _registry.backend("rnn", backend).gauss_newton_raw
+    compute = backend_for(net, backend, "gauss_newton").gauss_newton_raw
     loss, _, JtJ, Jtr = compute(problem, thread_count(threads), learn_h0=learn_h0)
     return GaussNewton(loss, JtJ, Jtr)

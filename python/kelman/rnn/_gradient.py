@@ -5,60 +5,35 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from .. import _registry
 from .._arrays import one_of
 from ..config import thread_count
 from ..errors import NumericalWarning
-from ._problem import loss_problem
+from ..models import Cell
+from . import _compute
+from ._gradient_result import gradient_record
+from ._problem import as_network, loss_problem
 
 if TYPE_CHECKING:
     from .._types import Array, ArrayLike, Backend
-    from ..models import Elman
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ElmanGradient:
-    """Derivatives of a loss, each in the shape and under the name of the weight it belongs to.
-
-    Attributes
-    ----------
-    U, W, b, V, c : ndarray
-        As in the network.
-    h0 : ndarray, shape (h,) or (N, h)
-        Of the start: of one start for all series (also where the network has none, which is zero), or per series.
-    D : ndarray or None
-        As in the network.
-    """
-
-    U: Array
-    W: Array
-    b: Array
-    V: Array
-    c: Array
-    h0: Array
-    D: Array | None
-
-    def __repr__(self) -> str:
-        names = ("U", "W", "b", "V", "c", "h0", "D")
-        shapes = [f"{name} {getattr(self, name).shape}" for name in names if getattr(self, name) is not None]
-        return f"ElmanGradient({', '.join(shapes)})"
+    from ._gradient_result import NetworkGradient
+    from ._problem import Network
 
 
 def loss_and_grad(
-    rnn: Elman,
+    rnn: Network,
     x: ArrayLike | list[Array],
     y: ArrayLike | list[Array],
     *,
     mask: ArrayLike | list[Array] | None = None,
     lengths: ArrayLike | None = None,
     warmup: int = 0,
+    steps: Literal["all", "last"] = "all",
     loss: Literal["mse"] = "mse",
     threads: int | None = None,
     backend: Backend | None = None,
-) -> tuple[float, ElmanGradient]:
+) -> tuple[float, NetworkGradient]:
     """Mean squared error of a network's outputs, and its gradient.
 
     The loss is ``sum w (yhat - y)^2 / sum w`` over all series, steps and outputs, where w is the mask (1 without one),
@@ -66,18 +41,21 @@ def loss_and_grad(
 
     Parameters
     ----------
-    rnn : Elman
+    rnn : Elman, GRU, LSTM, Bidirectional or Stack
         The network, with h hidden units, i inputs and o outputs.
     x : array_like, shape (T,), (T, i) or (N, T, i), or list of arrays
         Inputs, all finite.
     y : array_like, shape (T,), (T, o) or (N, T, o), or list of arrays
-        Targets, given like x; (T,) if o is 1. NaN is not counted.
+        Targets, given like x; (T,) if o is 1. NaN is not counted. With ``steps="last"`` also one target per series, (o,) or
+        (N, o).
     mask : array_like, shape (T,), (T, o), (N, T) or (N, T, o), or list of arrays, optional
         Booleans (True is counted) or weights >= 0.
     lengths : array_like of int, shape (N,), optional
         Length of each series of padded x and y; what lies beyond is ignored.
     warmup : int
         Number of first steps of every series that are not counted (the network runs through them).
+    steps : {"all", "last"}
+        Whether every step counts, or only the last of every series.
     loss : {"mse"}
         The loss.
     threads : int, optional
@@ -89,7 +67,7 @@ def loss_and_grad(
     -------
     loss : float
         The mean; infinity, with a NumericalWarning, where the network overflows.
-    gradient : ElmanGradient
+    gradient : NetworkGradient
         Derivatives by name, that of the start h0 included. At the kink, ``relu`` has slope 0 and ``leaky_relu`` 0.01.
 
     Examples
@@ -101,9 +79,11 @@ def loss_and_grad(
     (0.125, array([[-0.5]]), array([-0.5]))
     """
     one_of(loss, "loss", ("mse",))
-    problem, _ = loss_problem(rnn, x, y, mask=mask, lengths=lengths, warmup=warmup)
-    compute = _registry.backend("rnn", backend).loss_and_grad_raw
-    value, _, gradients = compute(problem, thread_count(threads))
+    net, count = as_network(rnn), thread_count(threads)
+    problem, _ = loss_problem(net, x, y, mask=mask, lengths=lengths, warmup=warmup, steps=steps)
+    needed = ("loss_and_grad",) if isinstance(net, Cell) else ("forward", "vjp")
+    module = _compute.backend_for(net, backend, *needed)
+    value, _, gradients = _compute.loss_and_grad(net, problem, module, count)
     if not math.isfinite(value):
         value = math.inf
         warnings.warn(
@@ -112,12 +92,4 @@ def loss_and_grad(
             NumericalWarning,
             stacklevel=2,
         )
-    return value, _record(rnn, gradients)
-
-
-def _record(rnn: Elman, gradients: dict[str, Any]) -> ElmanGradient:
-    """The gradients by name, that of the start summed over series where the start is shared."""
-    h0 = gradients["h0"]
-    if rnn.dims.N is None:
-        h0 = h0.sum(axis=0, dtype="float64").astype(h0.dtype)
-    return ElmanGradient(**{**gradients, "h0": h0, "D": gradients.get("D")})
+    return value, gradient_record(net, gradients)

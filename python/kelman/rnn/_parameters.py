@@ -1,41 +1,73 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A network's weights as one vector, and back: U, W, b, V, c (, D) (, h0), each by rows."""
+"""A network's weights as one vector, and back: U, W, b, ... (, h0, c0), each by rows, cell after cell."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .._arrays import as_floats
 from ..errors import KelmanError
-from ._problem import WEIGHTS, as_elman
+from ..models import GRU, LSTM, Bidirectional, Cell, Elman, Stack
+from ._problem import as_network
 
 if TYPE_CHECKING:
     from .._types import Array
-    from ..models import Elman
+    from ._problem import Network
+
+Net = TypeVar("Net", Elman, GRU, LSTM, Bidirectional, Stack)
 
 
-def names_of(rnn: Elman, learn_h0: bool) -> list[str]:
-    """Names of the arrays in the vector, in order."""
-    names = [name for name in WEIGHTS if getattr(rnn, name) is not None]
-    return [*names, "h0"] if learn_h0 else names
+def names_of(rnn: Cell, learn_h0: bool) -> list[str]:
+    """Names of the arrays of one cell in the vector, in order."""
+    return [*rnn.weights, *(rnn.STARTS if learn_h0 else ())]
 
 
-def pack(rnn: Elman, *, learn_h0: bool = False) -> Array:
+def _parts(net: Network) -> dict[str, Any]:
+    """What a network of several cells consists of, by name, in order."""
+    if isinstance(net, Stack):
+        return {str(k): layer for k, layer in enumerate(net.layers)}
+    return {"forward": net.forward, "backward": net.backward} if isinstance(net, Bidirectional) else {}
+
+
+def _shapes(net: Network, learn_h0: bool) -> dict[str, tuple[int, ...]]:
+    """Shapes of a network's own arrays in the vector."""
+    if isinstance(net, Stack):
+        return {}
+    shapes = {name: value.shape for name, value in net.weights.items()}
+    if isinstance(net, Cell) and learn_h0:
+        for name in net.STARTS:
+            start = getattr(net, name)
+            if start is not None and start.ndim != 1:
+                raise KelmanError(
+                    f"rnn.{name}: a start per series is not part of the vector; give one start (h,) or learn_h0=False"
+                )
+            shapes[name] = (net.dims.hidden,)
+    return shapes
+
+
+def _size(net: Network, learn_h0: bool) -> int:
+    own = sum(int(np.prod(shape)) for shape in _shapes(net, learn_h0).values())
+    return own + sum(_size(part, learn_h0) for part in _parts(net).values())
+
+
+def pack(rnn: Network, *, learn_h0: bool = False) -> Array:
     """Write the weights of a network as one vector.
 
     Parameters
     ----------
-    rnn : Elman
+    rnn : Elman, GRU, LSTM, Bidirectional or Stack
         The network.
     learn_h0 : bool
-        Whether the start h0 (zeros if there is none) belongs to the vector.
+        Whether the starts h0 and c0 (zeros if there are none) belong to the vector.
 
     Returns
     -------
     ndarray, shape (P,)
-        U, W, b, V, c, D if there is one, h0 if asked for: each by rows.
+        Of a cell: U, W, b, then (of a GRU) d or (of an LSTM) P, V, c, D, (of an Elman network) A, B, and h0, c0 if asked
+        for; what it has not got is left out, each is written by rows. Of a `Stack`: its layers in order. Of a `Bidirectional`:
+        forward, backward, then V, c, D.
 
     Examples
     --------
@@ -46,29 +78,30 @@ def pack(rnn: Elman, *, learn_h0: bool = False) -> Array:
     >>> kelman.rnn.unpack(net, [0.4, 1, 0, 2, 0]).U
     array([[0.4]])
     """
-    net = as_elman(rnn)
-    start = net.h0 if net.h0 is not None else np.zeros(net.dims.hidden, net.dtype)
-    if learn_h0 and start.ndim != 1:
-        raise KelmanError("rnn.h0: a start per series is not part of the vector; give one start (h,) or learn_h0=False")
-    arrays = [start if name == "h0" else getattr(net, name) for name in names_of(net, learn_h0)]
-    return np.concatenate([array.ravel() for array in arrays])
+    net = as_network(rnn)
+    inner = [pack(part, learn_h0=learn_h0) for part in _parts(net).values()]
+    own = []
+    for name, shape in _shapes(net, learn_h0).items():
+        value = getattr(net, name)
+        own.append(np.zeros(shape, net.dtype) if value is None else value.ravel())
+    return np.concatenate([*inner, *own])
 
 
-def unpack(rnn: Elman, vector: Any, *, learn_h0: bool = False) -> Elman:
+def unpack(rnn: Net, vector: Any, *, learn_h0: bool = False) -> Net:
     """Give a network the weights of a vector.
 
     Parameters
     ----------
-    rnn : Elman
+    rnn : Elman, GRU, LSTM, Bidirectional or Stack
         The network whose sizes, activations and words are kept.
     vector : array_like, shape (P,)
         As `pack` writes it.
     learn_h0 : bool
-        Whether the vector ends with h0.
+        Whether the vector holds the starts.
 
     Returns
     -------
-    Elman
+    network
         The network with the new weights.
 
     Examples
@@ -78,16 +111,28 @@ def unpack(rnn: Elman, vector: Any, *, learn_h0: bool = False) -> Elman:
     >>> kelman.rnn.unpack(net, kelman.rnn.pack(net)).V
     array([[2.]])
     """
-    net = as_elman(rnn)
+    net = as_network(rnn)
     values = as_floats(vector, "vector")
-    names = names_of(net, learn_h0)
-    shapes = {name: (net.dims.hidden,) if name == "h0" else getattr(net, name).shape for name in names}
-    size = sum(int(np.prod(shape)) for shape in shapes.values())
+    size = _size(net, learn_h0)
     if values.shape != (size,):
-        raise KelmanError(f"vector: expected shape ({size},) for {', '.join(names)}, got {values.shape}")
-    changes, at = {}, 0
-    for name, shape in shapes.items():
+        raise KelmanError(f"vector: expected shape ({size},) for {_told(net, learn_h0)}, got {values.shape}")
+    filled: Net = _filled(net, values, learn_h0)
+    return filled
+
+
+def _filled(net: Network, values: Array, learn_h0: bool) -> Any:
+    changes: dict[str, Any] = {}
+    at = 0
+    for name, part in _parts(net).items():
+        count = _size(part, learn_h0)
+        changes[name] = _filled(part, values[at : at + count], learn_h0)
+        at += count
+    for name, shape in _shapes(net, learn_h0).items():
         count = int(np.prod(shape))
         changes[name] = values[at : at + count].reshape(shape)
         at += count
-    return net.replace(**changes)
+    return Stack(changes.values()) if isinstance(net, Stack) else net.replace(**changes)
+
+
+def _told(net: Network, learn_h0: bool) -> str:
+    return ", ".join([*_parts(net), *_shapes(net, learn_h0)]) if not isinstance(net, Stack) else repr(net)

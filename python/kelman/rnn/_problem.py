@@ -15,28 +15,31 @@ from .._arrays import (
     converted,
     describe,
     laid_out,
+    one_of,
     require_no_infinity,
 )
 from ..errors import KelmanError, ModelTypeError
-from ..models import Elman
+from ..models import Bidirectional, Cell, Elman, Stack
 
 if TYPE_CHECKING:
     from .._types import Array, Dtype
 
-WEIGHTS = ("U", "W", "b", "V", "c", "D")
-"""Weights of an Elman network in the order of the vector of parameters; D only where there is one."""
+Network = Cell | Bidirectional | Stack
+"""What the verbs take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One call on sequences; what a backend gets.
 
-    `x` (N, T, i) is finite up to each series' length, `y` (N, T, o) holds NaN where nothing is counted, `mask`
-    (N, T, 1 or o) holds weights >= 0. `h0` (N, h) may have stride 0.
+    `cell` is "elman", "gru" or "lstm", `options` are its words. `weights` holds what there is: without V (and c) the state
+    is the output. `x` (N, T, i) is finite up to each series' length, `y` (N, T, o) holds NaN where nothing is counted, `mask`
+    (N, T, 1 or o) holds weights >= 0. `h0` (N, h), and `c0` (N, h) of an LSTM, may have stride 0. Of a network of several
+    cells (`cell` "composed") only the data are here: they are computed cell by cell.
     """
 
     cell: str
-    hidden: str
+    options: dict[str, str]
     output: str
     weights: dict[str, Array]
     h0: Array
@@ -45,10 +48,17 @@ class Problem:
     y: Array | None = None
     mask: Array | None = None
     warmup: int = 0
+    c0: Array | None = None
 
-    def with_weights(self, rnn: Elman) -> Problem:
+    @property
+    def hidden(self) -> str:
+        """The hidden activation of an Elman network."""
+        return self.options["hidden"]
+
+    def with_weights(self, rnn: Cell) -> Problem:
         """The same data under other weights of the same sizes and dtype."""
-        return replace(self, weights=weights_of(rnn, self.x.dtype), h0=start_of(rnn, self.x.dtype, len(self.x)))
+        starts = starts_of(rnn, self.x.dtype, len(self.x))
+        return replace(self, weights=weights_of(rnn, self.x.dtype), h0=starts["h0"], c0=starts.get("c0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +73,43 @@ class Layout:
 
 
 def as_elman(rnn: Any) -> Elman:
-    """The network, or an error in the user's words."""
+    """The Elman network, or an error in the user's words."""
     if not isinstance(rnn, Elman):
         raise ModelTypeError(f"rnn: expected an Elman network, got {describe(rnn)}")
     return rnn
 
 
-def weights_of(rnn: Elman, dtype: Dtype) -> dict[str, Array]:
+def as_network(rnn: Any) -> Network:
+    """The network, of one cell or several, or an error in the user's words."""
+    if not isinstance(rnn, (Cell, Bidirectional, Stack)):
+        raise ModelTypeError(f"rnn: expected an Elman, GRU, LSTM, Bidirectional or Stack network, got {describe(rnn)}")
+    return rnn
+
+
+def weights_of(rnn: Cell, dtype: Dtype) -> dict[str, Array]:
     """The weight arrays that the network has, by name."""
-    given = {name: getattr(rnn, name) for name in WEIGHTS}
-    return {name: converted(value, dtype) for name, value in given.items() if value is not None}
+    return {name: converted(value, dtype) for name, value in rnn.weights.items()}
 
 
-def start_of(rnn: Elman, dtype: Dtype, series: int) -> Array:
-    """The state before the first step for each series (N, h)."""
-    if rnn.h0 is None:
-        return np.broadcast_to(np.zeros(rnn.dims.hidden, dtype), (series, rnn.dims.hidden))
-    if rnn.h0.ndim == 2 and len(rnn.h0) != series:
-        raise KelmanError(f"rnn.h0: holds starts for {len(rnn.h0)} series, but x has {series}")
-    return np.broadcast_to(converted(rnn.h0, dtype), (series, rnn.dims.hidden))
+def starts_of(rnn: Cell, dtype: Dtype, series: int) -> dict[str, Array]:
+    """The state before the first step for each series: h0 (N, h), and c0 (N, h) of an LSTM."""
+    hidden, found = rnn.dims.hidden, {}
+    for name in rnn.STARTS:
+        start = getattr(rnn, name)
+        if start is None:
+            start = np.zeros(hidden, dtype)
+        elif start.ndim == 2 and len(start) != series:
+            raise KelmanError(f"rnn.{name}: holds starts for {len(start)} series, but x has {series}")
+        found[name] = np.broadcast_to(converted(start, dtype), (series, hidden))
+    return found
+
+
+def cell_problem(rnn: Cell, x: Array, lengths: Array | None) -> Problem:
+    """What a backend gets for one cell on inputs (N, T, i) that are laid out."""
+    dtype = x.dtype
+    options = {name: getattr(rnn, name) for name in rnn.OPTIONS}
+    starts = starts_of(rnn, dtype, len(x))
+    return Problem(rnn.WORD, options, rnn.output, weights_of(rnn, dtype), starts["h0"], x, lengths, c0=starts.get("c0"))
 
 
 def is_ragged(value: Any) -> bool:
@@ -189,22 +217,36 @@ def require_inputs_finite(x: Array, lengths: Array | None) -> None:
 
 def forward_problem(rnn: Any, x: Any, lengths: Any) -> tuple[Problem, Layout]:
     """Check and lay out what `forward` was given."""
-    net = as_elman(rnn)
+    net = as_network(rnn)
     array, ragged, layout = as_series(x, "x", net.dims.inputs, "i")
     ends = as_lengths(lengths, ragged, *array.shape[:2])
     dtype = common_dtype(array.dtype, net.dtype)
     array = laid_out(array, dtype, 1)
     require_inputs_finite(array, ends)
-    start = start_of(net, dtype, len(array))
-    return Problem("elman", net.hidden, net.output, weights_of(net, dtype), start, array, ends), layout
+    if isinstance(net, Cell):
+        return cell_problem(net, array, ends), layout
+    if net.dims.N is not None and len(array) != net.dims.N:
+        raise KelmanError(f"rnn: holds starts for {net.dims.N} series, but x has {len(array)}")
+    nothing = np.zeros((len(array), 0), dtype)
+    return Problem("composed", {}, "identity", {}, nothing, array, ends), layout
 
 
 def loss_problem(
-    rnn: Any, x: Any, y: Any, *, mask: Any = None, lengths: Any = None, warmup: Any = 0, dtype: Dtype | None = None
+    rnn: Any,
+    x: Any,
+    y: Any,
+    *,
+    mask: Any = None,
+    lengths: Any = None,
+    warmup: Any = 0,
+    steps: Any = "all",
+    dtype: Dtype | None = None,
 ) -> tuple[Problem, Layout]:
     """Check and lay out what a loss was given; at least one number must be counted."""
-    net = as_elman(rnn)
+    net = as_network(rnn)
     problem, layout = forward_problem(net, x, lengths)
+    last = one_of(steps, "steps", ("all", "last")) == "last"
+    y = spread_last(y, problem, layout, net.dims.outputs) if last else y
     target, ragged, target_layout = as_series(y, "y", net.dims.outputs, "o", nan_is_missing=True)
     if target_layout != layout or target.shape[:2] != problem.x.shape[:2]:
         raise KelmanError(
@@ -214,16 +256,20 @@ def loss_problem(
         n = int(np.argmax(ragged != problem.lengths))
         raise KelmanError(f"y[{n}]: expected {cast('Array', problem.lengths)[n]} steps as in x[{n}], got {ragged[n]}")
     require_no_infinity(np.where(within(problem.lengths, target), target, 0), "y")
-    steps = problem.x.shape[1]
+    longest = problem.x.shape[1]
     skipped = as_count(warmup, "warmup", least=0)
-    if skipped >= steps:
-        raise KelmanError(f"warmup: expected fewer than the {steps} steps, got {skipped}")
+    if skipped >= longest:
+        raise KelmanError(f"warmup: expected fewer than the {longest} steps, got {skipped}")
     wanted = dtype or common_dtype(problem.x.dtype, target.dtype)
     weights = None if mask is None else as_mask(mask, problem, layout, net.dims.outputs, wanted)
+    if last:
+        only = last_steps(problem, wanted)
+        weights = only if weights is None else weights * only
     result = replace(
         problem,
         weights={name: converted(value, wanted) for name, value in problem.weights.items()},
         h0=converted(problem.h0, wanted),
+        c0=None if problem.c0 is None else converted(problem.c0, wanted),
         x=laid_out(problem.x, wanted, 1),
         y=laid_out(target, wanted, 1),
         mask=weights,
@@ -231,6 +277,31 @@ def loss_problem(
     )
     _require_something_counted(result)
     return result, layout
+
+
+def last_steps(problem: Problem, dtype: Dtype) -> Array:
+    """1 at the last step of every series, 0 elsewhere: (N, T, 1)."""
+    n, steps = problem.x.shape[:2]
+    ends = np.full(n, steps) if problem.lengths is None else problem.lengths
+    only: Array = np.arange(steps)[None, :] == ends[:, None] - 1
+    return only[:, :, None].astype(dtype)
+
+
+def spread_last(y: Any, problem: Problem, layout: Layout, outputs: int) -> Any:
+    """Targets of the last step alone, (o,) or (N, o), as targets of all steps; anything else as it is."""
+    n, steps = problem.x.shape[:2]
+    if layout.kind == "list" and is_ragged(y):
+        return y
+    array = as_floats(y, "y", nan_is_missing=True)
+    shape = (outputs,) if layout.kind == "one" else (n, outputs)
+    if array.shape != shape or (layout.kind == "one" and steps == outputs == 1):
+        return y
+    full = np.full((n, steps, outputs), np.nan, array.dtype)
+    ends = np.full(n, steps) if problem.lengths is None else problem.lengths
+    full[np.arange(n), ends - 1] = array
+    if layout.kind == "list":
+        return [series[:end] for series, end in zip(full, ends, strict=True)]
+    return layout.back(full)
 
 
 def _told(array: Array, layout: Layout) -> str:

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Gauss-Newton normal equations of Elman networks in the PyTorch backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kelman.errors import BackendError
+from kelman.torch._cells import ACTIVATIONS, Weights, pose, targets
+
+
+def gauss_newton_raw(
+    problem: Any, threads: int = 1, *, learn_h0: bool
+) -> tuple[float, float, NDArray[Any], NDArray[Any]]:
+    """Normal equations, by carrying d h_k / d weights forward in time.
+
+    Parameters
+    ----------
+    problem : kelman.rnn Problem
+        With targets, in float64.
+    threads : int
+        Not used.
+    learn_h0 : bool
+        Whether the start, shared by all series, counts among the weights.
+
+    Returns
+    -------
+    loss, total weight, J'WJ / weight, J'We / weight
+    """
+    del threads
+    if problem.cell != "elman":
+        raise BackendError(
+            f"rnn: the PyTorch backend has normal equations for Elman networks only, not for {problem.cell}"
+        )
+    posed = pose(problem)
+    w, h, x = posed.weights, posed.starts["h0"], posed.x
+    target, weight = targets(problem, posed.inside)
+    weight = weight.expand_as(target)
+    at, P = _places(w, h.shape[1] if learn_h0 else 0)
+    dh = torch.zeros(*h.shape, P, dtype=h.dtype)
+    if learn_h0:
+        dh[:, :, at["h0"]] = torch.eye(h.shape[1], dtype=h.dtype)
+    JtJ, Jtr, loss = torch.zeros(P, P, dtype=h.dtype), torch.zeros(P, dtype=h.dtype), torch.zeros((), dtype=h.dtype)
+    for k in range(x.shape[1]):
+        ds = w["U"] @ dh
+        _add_outer(ds, at["U"], h)
+        _add_outer(ds, at["W"], x[:, k])
+        _add_outer(ds, at["b"], torch.ones_like(h[:, :1]))
+        new, slope = _with_slope(problem.hidden, h @ w["U"].mT + x[:, k] @ w["W"].mT + w["b"])
+        dnew = slope[..., None] * ds
+        if "A" in w:
+            new, dnew = new + h @ w["A"].mT, dnew + w["A"] @ dh
+            _add_outer(dnew, at["A"], h)
+        if "B" in w:
+            new = new + x[:, k] @ w["B"].mT
+            _add_outer(dnew, at["B"], x[:, k])
+        h, dh = new, dnew
+        y, ds, slope = h, dh, torch.ones_like(h)
+        if "V" in w:
+            ds = w["V"] @ dh
+            _add_outer(ds, at["V"], h)
+            _add_outer(ds, at["c"], torch.ones_like(h[:, :1]))
+            s = h @ w["V"].mT + w["c"]
+            if "D" in w:
+                _add_outer(ds, at["D"], x[:, k])
+                s = s + x[:, k] @ w["D"].mT
+            y, slope = _with_slope(problem.output, s)
+        counted = weight[:, k] > 0
+        J = torch.where(counted[..., None], slope[..., None] * ds, 0).reshape(-1, P)
+        e, weights = torch.where(counted, y - target[:, k], 0).reshape(-1), weight[:, k].reshape(-1)
+        JtJ += J.mT @ (weights[:, None] * J)
+        Jtr += J.mT @ (weights * e)
+        loss += (weights * e * e).sum()
+    total = weight.sum()
+    return float(loss / total), float(total), (JtJ / total).numpy(), (Jtr / total).numpy()
+
+
+def _places(weights: Weights, start: int) -> tuple[dict[str, slice], int]:
+    """Where each weight stands in the vector of parameters, and its length."""
+    at, end = {}, 0
+    for name, size in [(name, value.numel()) for name, value in weights.items()] + [("h0", start)]:
+        at[name] = slice(end, end + size)
+        end += size
+    return at, end
+
+
+def _add_outer(ds: Tensor, at: slice, v: Tensor) -> None:
+    """Add d (M v) / d M to ds (N, rows, P), where M (rows, columns) stands at `at` and v is (N, columns)."""
+    rows, columns = ds.shape[1], v.shape[1]
+    block = torch.eye(rows, dtype=ds.dtype)[None, :, :, None] * v[:, None, None, :]
+    ds[:, :, at] += block.reshape(len(v), rows, rows * columns)
+
+
+def _with_slope(activation: str, s: Tensor) -> tuple[Tensor, Tensor]:
+    """The activation and its derivative, by autograd."""
+    with torch.enable_grad():
+        leaf = s.detach().requires_grad_()
+        value = ACTIVATIONS[activation](leaf)
+        (slope,) = torch.autograd.grad(value.sum(), leaf)
+    return value.detach(), slope
