@@ -45,8 +45,8 @@ def judge(rows: list[Row], full: bool) -> list[Verdict]:
 
 CHECK = Check(
     "tanh",
-    "tanh networks of 8 units, default training, reach a relative excess of 1e-3 at N = 100,000; their read-out the bound; 10 seeds",
-    range(10),
+    "tanh networks of 8 units, default training, reach a relative excess of 1e-3 at N = 100,000; their read-out the bound; 20 seeds",
+    range(20),
     ("python/kelman/bridge", "python/kelman/identify", "python/kelman/rnn", "cpp/kelman/rnn"),
     run,
     judge,

@@ -109,7 +109,7 @@ def train(
         As in `loss_and_grad`.
     warmup : int or "auto"
         First steps of every series that are not counted. "auto": until the start moves the outputs by less than 1e-3 of
-        their deviation, at most a tenth of the length of a typical series.
+        the root mean squared error, at most a tenth of the length of a typical series.
     learn_h0 : bool
         Whether the start h0, shared by all series, is learnt too.
     offsets : bool or "auto"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._train_objective import Journal, Objective
 
 SINGULAR = 1e-9  # directions of JtJ (scaled to unit diagonal) below this are the freedom of basis
+EXACT = 1e-24  # mean squared error of standardised targets that is rounding
 ADAPT = 3  # iterations between two choices of the prior's strength
 
 
@@ -59,7 +60,7 @@ def levenberg_marquardt(
                 break
             damping, growth = damping * growth, growth * 2
             if damping > 1e12:
-                return theta, *_stalled(refused, small)
+                return theta, *_stalled(refused, small, loss)
             if journal.out_of_time():
                 return theta, False, f"max_seconds={journal.max_seconds:g} were used up"
         small = small + 1 if loss - new[0] <= tolerance * loss else 0
@@ -75,7 +76,9 @@ def levenberg_marquardt(
     return theta, False, f"max_iterations={max_iterations} reached"
 
 
-def _stalled(refused: bool, small: int) -> tuple[bool, str]:
+def _stalled(refused: bool, small: int, loss: float) -> tuple[bool, str]:
+    if loss < EXACT:
+        return True, "converged: the targets are met to rounding"
     if refused:
         return False, "stopped at the stability limit: every further step has an unstable U"
     return small > 0, "no step lowers the loss any more (rounding)"

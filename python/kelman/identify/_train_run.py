@@ -41,7 +41,7 @@ OFFSET_EVIDENCE = 4.0
 """Squared standard errors from zero at which a linear network gets offsets."""
 
 FORGOTTEN = 1e-3
-"""The automatic warm-up ends when the start moves the outputs by less than this part of their deviation."""
+"""The automatic warm-up ends when the start moves the outputs by less than this part of the error that remains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,9 @@ class Trainer:
         """The k-th start: of the wanted kind first, then (to see whether the data are curved) a free one, then random ones."""
         kind, s = self.settings.start, self.settings
         if kind == "subspace" and (k == 0 or (k == 1 and s.adaptive)):
-            start = linear_start(self.template, self.problem, self.rng, FREE_GAIN if k else None)
+            start = linear_start(
+                self.template, self.problem, self.rng, self._states, FREE_GAIN if k else None, full=k > 0
+            )
             if start is not None:
                 return self._objective(start, strength=WEAKEST if k else None)
         if kind == "given" and k == 0:
@@ -134,10 +136,20 @@ class Trainer:
     def _random(self) -> Elman:
         """A random start whose readout fits the first part of the data."""
         start = random_start(self.template, self.rng)
-        few = _shortened(self.problem, 2 * TRIAL_STEPS * start.U.size)
-        weights = weights_of(start, few.x.dtype)
-        states = self.backend.forward_raw(replace(few, weights=weights), self.threads)["h"]
+        few, states = self._first_states(start)
         return fitted_readout(start, few, states)
+
+    def _first_states(self, rnn: Elman) -> tuple[Problem, Array]:
+        """The first part of the data, and the states of a network there."""
+        few = _shortened(self.problem, 2 * TRIAL_STEPS * rnn.U.size)
+        ran = replace(few, weights=weights_of(rnn, few.x.dtype), hidden=rnn.hidden)
+        return few, self.backend.forward_raw(ran, self.threads)["h"]
+
+    def _states(self, rnn: Elman) -> Array:
+        """The states of a network past the warm-up, on the first part of the data (K, h)."""
+        few, states = self._first_states(rnn)
+        h: Array = states[:, few.warmup :].reshape(-1, rnn.dims.hidden)
+        return h[np.isfinite(h).all(axis=1)]
 
     def _race(self) -> list[Objective]:
         """Every start after a few iterations, best first; one start alone goes straight on."""
@@ -238,7 +250,7 @@ class Trainer:
         return moved
 
     def _warmup_needed(self, objective: Objective) -> int:
-        """Steps after which the start moves the (standardised) outputs by less than FORGOTTEN."""
+        """Steps after which the start moves the outputs by less than FORGOTTEN of the root mean squared error."""
         theta = objective.start() if objective.best is None else objective.best
         net = objective.network(theta)
         steps = min(self.problem.x.shape[1], 5000)
@@ -249,8 +261,10 @@ class Trainer:
         slope = _mean_slope(net.hidden, h)
         F = slope[:, None] * net.U
         effect = np.array(net.V)
+        error = objective.gradient(theta)[0]
+        enough = FORGOTTEN * (float(np.sqrt(error)) if 0 < error < 1 else 1.0)
         for k in range(self.bound):
-            if np.abs(effect * spread).max() < FORGOTTEN:
+            if np.abs(effect * spread).max() < enough:
                 return k
             effect = effect @ F
         return self.bound

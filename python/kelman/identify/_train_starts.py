@@ -20,6 +20,8 @@ from ..models._activation import ACTIVATIONS
 from ..rnn._problem import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._types import Array
     from ..models._activation import Activation
     from ..rnn._problem import Problem
@@ -63,8 +65,18 @@ def fitted_readout(rnn: Elman, problem: Problem, h: Array) -> Elman:
     return rnn.replace(V=V) if np.isfinite(V).all() else rnn
 
 
-def linear_start(like: Elman, problem: Problem, rng: np.random.Generator, gain: float | None = None) -> Elman | None:
-    """The network nearest to a linear model of the data: a regression on the past, realised with the network's size.
+def linear_start(
+    like: Elman,
+    problem: Problem,
+    rng: np.random.Generator,
+    states: Callable[[Elman], Array],
+    gain: float | None = None,
+    *,
+    full: bool = False,
+) -> Elman | None:
+    """The network nearest to a linear model of the data: a regression on the past, realised with as many states as stand
+    above the noise of the regression (`full`: with as many as there are units). `states` runs a network on the data and
+    gives its states (K, h).
 
     None where there are too few data for the regression.
     """
@@ -72,9 +84,12 @@ def linear_start(like: Elman, problem: Problem, rng: np.random.Generator, gain: 
     lags = _lags(problem, n)
     if _normal_equations(problem, lags, 0)[3] <= 2 * lags * i:
         return None
-    coefficients = _regression(problem, lags)
-    markov = np.concatenate([np.zeros((1, o, i)), coefficients])
-    rank = min(n, (len(markov) - 1) // 2 * o, (len(markov) - 1) // 2 * i)
+    coefficients, noise = _regression(problem, lags)
+    direct = np.zeros((1, o, i))
+    markov = np.concatenate([direct, coefficients])
+    found = ho_kalman(markov, noise=np.concatenate([direct, noise]))
+    most = min(n, (len(markov) - 1) // 2 * min(o, i))
+    rank = most if full else min(most, max(found.order, 1))
     found = ho_kalman(markov, rank)
     U, W, V = (np.array(m, dtype=float) for m in (found.A, found.B, found.H))
     radius = np.abs(np.linalg.eigvals(U)).max()
@@ -86,7 +101,7 @@ def linear_start(like: Elman, problem: Problem, rng: np.random.Generator, gain: 
         W = np.vstack([W, 0.3 * rng.normal(size=(spare, i))])
         V = np.hstack([V, 1e-3 * rng.normal(size=(o, spare))])
     linear = like.replace(U=U, W=W, b=np.zeros(n), V=V, c=np.zeros(o), hidden="identity", output="identity")
-    return _at_operating_point(_unit_states(linear), like.hidden, gain)
+    return _at_operating_point(_unit_states(linear, states(linear)), like.hidden, gain)
 
 
 def _lags(problem: Problem, n: int) -> int:
@@ -120,14 +135,18 @@ def _normal_equations(problem: Problem, lags: int, j: int) -> tuple[Array, Array
     return gram, right, squares, count
 
 
-def _regression(problem: Problem, lags: int) -> Array:
-    """Least-squares coefficients (lags, o, i) of y_k on x_k .. x_{k-lags+1}."""
+def _regression(problem: Problem, lags: int) -> tuple[Array, Array]:
+    """Least-squares coefficients (lags, o, i) of y_k on x_k .. x_{k-lags+1}, and their standard errors."""
     i, o = problem.x.shape[2], cast("Array", problem.y).shape[2]
-    out = np.empty((lags, o, i))
+    out, noise = np.empty((lags, o, i)), np.empty((lags, o, i))
     for j in range(o):
-        gram, right, _, _ = _normal_equations(problem, lags, j)
-        out[:, j] = np.linalg.solve(gram, right)[:-1].reshape(lags, i)
-    return out
+        gram, right, squares, count = _normal_equations(problem, lags, j)
+        inverse = np.linalg.inv(gram)
+        beta = inverse @ right
+        variance = max(float(squares - right @ beta), 0.0) / max(count - len(right), 1.0)
+        out[:, j] = beta[:-1].reshape(lags, i)
+        noise[:, j] = np.sqrt(np.maximum(variance * np.diag(inverse)[:-1], 0.0)).reshape(lags, i)
+    return out, noise
 
 
 def offset_evidence(centred: Problem, x_mean: Array, y_mean: Array, n: int) -> float:
@@ -150,15 +169,11 @@ def offset_evidence(centred: Problem, x_mean: Array, y_mean: Array, n: int) -> f
     return float(total / outputs)
 
 
-def _unit_states(linear: Elman) -> Elman:
-    """The same linear network with states of unit variance on white inputs."""
-    U, W = linear.U, linear.W
-    power, term = W @ W.T, W @ W.T
-    for _ in range(200):
-        term = U @ term @ U.T
-        power = power + term
-    size = np.sqrt(np.maximum(np.diag(power), 1e-300))
-    return linear.replace(U=U * size / size[:, None], W=W / size[:, None], V=linear.V * size)
+def _unit_states(linear: Elman, h: Array) -> Elman:
+    """The same linear network with states of unit mean square, given its states h (K, h)."""
+    size = np.sqrt(np.maximum((h**2).mean(axis=0), 1e-300))
+    size = np.where(np.isfinite(size) & (size > 1e-100), size, 1.0)
+    return linear.replace(U=linear.U * size / size[:, None], W=linear.W / size[:, None], V=linear.V * size)
 
 
 def _at_operating_point(linear: Elman, word: Activation, gain: float | None) -> Elman:
