@@ -142,7 +142,7 @@ class Trainer:
     def _first_states(self, rnn: Elman) -> tuple[Problem, Array]:
         """The first part of the data, and the states of a network there."""
         few = _shortened(self.problem, 2 * TRIAL_STEPS * rnn.U.size)
-        ran = replace(few, weights=weights_of(rnn, few.x.dtype), hidden=rnn.hidden)
+        ran = replace(few, weights=weights_of(rnn, few.x.dtype), options={"hidden": rnn.hidden})
         return few, self.backend.forward_raw(ran, self.threads)["h"]
 
     def _states(self, rnn: Elman) -> Array:
