@@ -79,12 +79,12 @@ class Cell:
         for name in ("U", "W"):
             if name not in arrays:
                 raise KelmanError(f"{name}: a network needs this weight matrix, got None")
-        self._check_readout(arrays, output)
+        self.check_readout(arrays, output)
         dtype = common_dtype(*(array.dtype for array in arrays.values()))
-        sizes = self._sizes(arrays)
-        for name in self._zeros(arrays, options):
+        sizes = self.sizes_of(arrays)
+        for name in self.zeros_of(arrays, options):
             arrays.setdefault(name, np.zeros([sizes[letter] for letter in self.SHAPES[name]], dtype))
-        self._check_shapes(arrays, sizes)
+        self.check_shapes(arrays, sizes)
         for name in (*self.SHAPES, *self.STARTS):
             object.__setattr__(self, name, kept(name, arrays[name], dtype) if name in arrays else None)
         for name, value in options.items():
@@ -94,13 +94,14 @@ class Cell:
         object.__setattr__(self, "target", target_word(target))
 
     @staticmethod
-    def _zeros(arrays: dict[str, Array], options: dict[str, Any]) -> tuple[str, ...]:
+    def zeros_of(arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, ...]:
         """Names of the weights that are zeros where they were not given."""
         del options
         return ("b", "c") if "V" in arrays else ("b",)
 
     @staticmethod
-    def _check_readout(arrays: dict[str, Array], output: Any) -> None:
+    def check_readout(arrays: dict[str, Any], output: Any) -> None:
+        """Raise where something of a readout is given without its weights V."""
         if "V" in arrays:
             return
         for name in ("c", "D"):
@@ -109,37 +110,40 @@ class Cell:
         if output != "identity":
             raise KelmanError(f'output: without V the state is the output; expected "identity", got {output!r:.60}')
 
-    def _sizes(self, arrays: dict[str, Array]) -> dict[str, int]:
-        """Numbers that the letters stand for."""
+    @classmethod
+    def sizes_of(cls, arrays: dict[str, Any]) -> dict[str, int]:
+        """Numbers that the letters stand for, from arrays (or tensors) U, W and V."""
         for name in ("U", "W", "V"):
             if name not in arrays:
                 continue
-            array, letters = arrays[name], self.SHAPES[name]
+            array, letters = arrays[name], cls.SHAPES[name]
             if array.ndim != 2:
-                told = ", ".join(letter.replace("g", f"{self.GATES} h") for letter in letters)
+                told = ", ".join(letter.replace("g", f"{cls.GATES} h") for letter in letters)
                 cure = f"; use {name}[:, None] for one column or {name}[None, :] for one row" if array.ndim == 1 else ""
                 raise KelmanError(f"{name}: expected a matrix of shape ({told}), got shape {array.shape}{cure}")
             if 0 in array.shape:
                 raise KelmanError(f"{name}: expected at least one row and one column, got shape {array.shape}")
         rows, columns = arrays["U"].shape
-        hidden = rows if self.GATES == 1 else columns
+        hidden = rows if cls.GATES == 1 else columns
         outputs = len(arrays["V"]) if "V" in arrays else hidden
-        return {"h": hidden, "g": self.GATES * hidden, "i": arrays["W"].shape[1], "o": outputs, "3": 3}
+        return {"h": hidden, "g": cls.GATES * hidden, "i": arrays["W"].shape[1], "o": outputs, "3": 3}
 
-    def _check_shapes(self, arrays: dict[str, Array], sizes: dict[str, int]) -> None:
+    @classmethod
+    def check_shapes(cls, arrays: dict[str, Any], sizes: dict[str, int]) -> None:
+        """Raise where the shape of an array (or tensor) does not fit the sizes."""
         h = sizes["h"]
-        side = "rows" if self.GATES == 1 else "columns"
+        side = "rows" if cls.GATES == 1 else "columns"
         told = f"{h} hidden units ({side} of U), {sizes['i']} inputs (columns of W)"
-        if self.GATES > 1:
-            told += f", {self.GATES} blocks of rows, one per gate"
+        if cls.GATES > 1:
+            told += f", {cls.GATES} blocks of rows, one per gate"
         if "V" in arrays:
             told += f", {sizes['o']} outputs (rows of V)"
-        for name, letters in self.SHAPES.items():
+        for name, letters in cls.SHAPES.items():
             shape = tuple(sizes[letter] for letter in letters)
             if name in arrays and arrays[name].shape != shape:
                 raise KelmanError(f"{name}: expected shape {shape} for {told}, got {arrays[name].shape}")
         series = set()
-        for name in self.STARTS:
+        for name in cls.STARTS:
             if name not in arrays:
                 continue
             shape = arrays[name].shape
@@ -147,7 +151,7 @@ class Cell:
                 raise KelmanError(f"{name}: expected shape ({h},) or (N, {h}) for {told}, got {shape}")
             series |= {shape[0]} if len(shape) == 2 else set()
         if len(series) > 1:
-            raise KelmanError(f"{self.STARTS[-1]}: expected starts for as many series as h0 has, got {sorted(series)}")
+            raise KelmanError(f"{cls.STARTS[-1]}: expected starts for as many series as h0 has, got {sorted(series)}")
 
     @property
     def dims(self) -> NetworkDims:

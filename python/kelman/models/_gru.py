@@ -132,9 +132,10 @@ class GRU(Cell):
         self._settle(given, {"reset": word}, output, inputs, target)
 
     @staticmethod
-    def _zeros(arrays: dict[str, Array], options: dict[str, Any]) -> tuple[str, ...]:
+    def zeros_of(arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, ...]:
+        """Names of the weights that are zeros where they were not given."""
         inside = ("d",) if options["reset"] == "after" else ()
-        return (*Cell._zeros(arrays, options), *inside)
+        return (*Cell.zeros_of(arrays, options), *inside)
 
     def _told(self) -> tuple[str, list[str]]:
         return str(self.dims.hidden), ["reset='before'"] if self.reset == "before" else []

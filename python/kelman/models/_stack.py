@@ -104,7 +104,7 @@ class Bidirectional:
             raise KelmanError(f"backward: expected {forward.dims.inputs} inputs, got {backward.dims.inputs}")
         given = {"V": V, "c": c, "D": D}
         arrays = {name: as_floats(value, name) for name, value in given.items() if value is not None}
-        Cell._check_readout(arrays, output)
+        Cell.check_readout(arrays, output)
         dtype = common_dtype(forward.dtype, backward.dtype, *(a.dtype for a in arrays.values()))
         hidden = forward.dims.hidden + backward.dims.hidden
         if "V" in arrays:

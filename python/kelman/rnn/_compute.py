@@ -165,3 +165,11 @@ def _first_failure(parts: list[Raw], steps: int) -> tuple[Array, Array]:
     at = np.min([np.where(part["status"] > 0, part["failed_at"], steps) for part in parts], axis=0)
     status = np.max([part["status"] for part in parts], axis=0)
     return status, np.where(status > 0, at, -1)
+
+
+def core_computes(word: str, *functions: str) -> bool:
+    """Whether the compiled core is what computes here, and has these functions of a cell."""
+    if backend_name(None) != "core":
+        return False
+    native = _core.recurrent()
+    return all(hasattr(native, f"{word}_{name}") for name in (*functions, "vjp"))

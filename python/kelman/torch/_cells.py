@@ -183,10 +183,11 @@ def loss_and_grad_raw(problem: Any, threads: int = 1) -> tuple[float, float, dic
     posed = pose(problem)
     target, weight = targets(problem, posed.inside)
     leaves = {name: value.requires_grad_() for name, value in (posed.weights | posed.starts).items()}
-    yhat = posed.run(problem, leaves).y
-    total = weight.expand_as(target).sum()
-    loss = (weight * (yhat - target).square()).sum() / total
-    return float(loss.detach()), float(total), _gradients(loss, leaves)
+    with torch.enable_grad():
+        yhat = posed.run(problem, leaves).y
+        total = weight.expand_as(target).sum()
+        loss = (weight * (yhat - target).square()).sum() / total
+        return float(loss.detach()), float(total), _gradients(loss, leaves)
 
 
 def vjp_raw(
@@ -217,15 +218,16 @@ def vjp_raw(
     del threads
     posed = pose(problem)
     leaves = {name: v.requires_grad_() for name, v in (posed.weights | posed.starts | {"x": posed.x}).items()}
-    tracks = posed.run(problem, leaves)
-    total = torch.zeros((), dtype=posed.x.dtype)
-    for track, weight in ((tracks.y, g_y), (tracks.h, g_h)):
-        if weight is not None:
-            total = total + (torch.where(posed.inside[..., None], tensor(weight), 0) * track).sum()
-    if g_c is not None and tracks.c is not None:
-        last = posed.inside.sum(1) - 1
-        total = total + (tensor(g_c) * tracks.c[torch.arange(len(last)), last]).sum()
-    return _gradients(total, leaves)
+    with torch.enable_grad():
+        tracks = posed.run(problem, leaves)
+        total = torch.zeros((), dtype=posed.x.dtype)
+        for track, weight in ((tracks.y, g_y), (tracks.h, g_h)):
+            if weight is not None:
+                total = total + (torch.where(posed.inside[..., None], tensor(weight), 0) * track).sum()
+        if g_c is not None and tracks.c is not None:
+            last = posed.inside.sum(1) - 1
+            total = total + (tensor(g_c) * tracks.c[torch.arange(len(last)), last]).sum()
+        return _gradients(total, leaves)
 
 
 def jvp_raw(problem: Any, tangents: dict[str, NDArray[Any]], threads: int = 1) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Differentiable functions of tensors over the compiled kernels: recurrent cells, and Kalman filters.
+
+float32 and float64 tensors on a CPU are computed by the compiled core and share their memory with it; all others (another
+device, another precision) by PyTorch itself. The gradients are exact; they cannot be differentiated once more, and say so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from kelman._arrays import one_of
+from kelman.errors import KelmanError
+from kelman.models import GRU, LSTM, Elman
+from kelman.models._activation import Activation
+from kelman.models._gru import Reset
+from kelman.torch._recurrence import Run as Run, recurrence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Run", "elman", "gru", "lstm"]
+
+
+def elman(
+    x: Tensor,
+    U: Tensor,
+    W: Tensor,
+    b: Tensor | None = None,
+    V: Tensor | None = None,
+    c: Tensor | None = None,
+    *,
+    hidden: Activation = "tanh",
+    output: Activation = "identity",
+    h0: Tensor | None = None,
+    D: Tensor | None = None,
+    A: Tensor | None = None,
+    B: Tensor | None = None,
+    lengths: Any = None,
+    threads: int | None = None,
+) -> Run:
+    """Run an Elman network on tensors; differentiable in all of them.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, T, i) or (T, i)
+        Inputs.
+    U, W, b, V, c, D, A, B : Tensor
+        Weights as in `kelman.Elman`; without V the state is the output.
+    hidden, output : str
+        Activations as in `kelman.Elman`.
+    h0 : Tensor, shape (h,) or (N, h), optional
+        Start; None is zero.
+    lengths : sequence of int, shape (N,), optional
+        Length of each series of a padded x; results beyond are zero.
+    threads : int, optional
+        Threads over series.
+
+    Returns
+    -------
+    Run
+        `y`, `h`, and `c` = None.
+
+    Raises
+    ------
+    KelmanError
+        If shapes do not fit together; if the gradient is differentiated again.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from kelman.torch import functional
+    >>> U = torch.tensor([[0.5]], requires_grad=True)
+    >>> y = functional.elman(torch.tensor([[1.0], [0.0]]), U, torch.tensor([[1.0]]), hidden="identity").y
+    >>> y.sum().backward()
+    >>> y.tolist(), U.grad.tolist()
+    ([[1.0], [0.5]], [[1.0]])
+    """
+    options = {"hidden": one_of(hidden, "hidden", get_args(Activation))}
+    given = {"U": U, "W": W, "b": b, "V": V, "c": c, "D": D, "A": A, "B": B, "h0": h0}
+    return recurrence(Elman, x, given, options, _word(output), lengths, threads)
+
+
+def gru(
+    x: Tensor,
+    U: Tensor,
+    W: Tensor,
+    b: Tensor | None = None,
+    V: Tensor | None = None,
+    c: Tensor | None = None,
+    *,
+    d: Tensor | None = None,
+    reset: Reset = "after",
+    output: Activation = "identity",
+    h0: Tensor | None = None,
+    D: Tensor | None = None,
+    lengths: Any = None,
+    threads: int | None = None,
+) -> Run:
+    """Run a GRU on tensors; differentiable in all of them.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, T, i) or (T, i)
+        Inputs.
+    U, W, b, V, c, d, D : Tensor
+        Weights as in `kelman.GRU`; without V the state is the output.
+    reset : {"after", "before"}
+        Where the reset gate acts, as in `kelman.GRU`.
+    output, h0, lengths, threads
+        As in `elman`.
+
+    Returns
+    -------
+    Run
+        `y`, `h`, and `c` = None.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from kelman.torch import functional
+    >>> functional.gru(torch.zeros(2, 1), torch.zeros(3, 1), torch.zeros(3, 1), h0=torch.ones(1)).h.tolist()
+    [[0.5], [0.25]]
+    """
+    word = one_of(reset, "reset", get_args(Reset))
+    if word == "before" and d is not None:
+        raise KelmanError('d: with reset="before" there is no offset inside the reset; leave it out')
+    given = {"U": U, "W": W, "b": b, "d": d, "V": V, "c": c, "D": D, "h0": h0}
+    return recurrence(GRU, x, given, {"reset": word}, _word(output), lengths, threads)
+
+
+def lstm(
+    x: Tensor,
+    U: Tensor,
+    W: Tensor,
+    b: Tensor | None = None,
+    V: Tensor | None = None,
+    c: Tensor | None = None,
+    *,
+    P: Tensor | None = None,
+    output: Activation = "identity",
+    h0: Tensor | None = None,
+    c0: Tensor | None = None,
+    D: Tensor | None = None,
+    lengths: Any = None,
+    threads: int | None = None,
+) -> Run:
+    """Run an LSTM on tensors; differentiable in all of them.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, T, i) or (T, i)
+        Inputs.
+    U, W, b, V, c, P, D : Tensor
+        Weights as in `kelman.LSTM`; without V the state is the output.
+    h0, c0 : Tensor, shape (h,) or (N, h), optional
+        Starts of state and memory; None is zero.
+    output, lengths, threads
+        As in `elman`.
+
+    Returns
+    -------
+    Run
+        `y`, `h`, and `c`, the memory after the last step of each series.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from kelman.torch import functional
+    >>> functional.lstm(torch.zeros(2, 1), torch.zeros(4, 1), torch.zeros(4, 1), c0=torch.ones(1)).c.tolist()
+    [0.25]
+    """
+    given = {"U": U, "W": W, "b": b, "P": P, "V": V, "c": c, "D": D, "h0": h0, "c0": c0}
+    return recurrence(LSTM, x, given, {}, _word(output), lengths, threads)
+
+
+def _word(output: Any) -> str:
+    return one_of(output, "output", get_args(Activation))
