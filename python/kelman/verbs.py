@@ -26,6 +26,7 @@ _KINDS: dict[type, Any] = {StateSpace: linear}
 
 _INSTEAD = {
     "Elman": "for a network use kelman.forward, or kelman.to_state_space to make a model of it",
+    **dict.fromkeys(("GRU", "LSTM", "Stack", "Bidirectional"), "for a network use kelman.forward"),
     "Template": "fit it with kelman.fit(z, template=...), or give template.model(theta)",
 }
 

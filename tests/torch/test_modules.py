@@ -187,7 +187,7 @@ def test_what_pytorch_cannot_hold_is_refused_with_the_reason() -> None:
         with pytest.raises(kelman.errors.KelmanError, match=f"the network has {why}"):
             to_torch(net)
     for module in (torch.nn.Linear(2, 3), torch.nn.LSTM(2, 4, proj_size=3), 3):
-        with pytest.raises(kelman.errors.KelmanError, match="module: expected a torch.nn.RNN, GRU or LSTM"):
+        with pytest.raises(kelman.errors.KelmanError, match=r"module: expected a torch\.nn\.RNN, GRU or LSTM"):
             from_torch(module)
 
 

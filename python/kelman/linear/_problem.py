@@ -93,6 +93,8 @@ def require_model(model: Any, verb: str) -> StateSpace:
     hint = ""
     if type(model).__name__ == "Elman":
         hint = "; for a network use kelman.forward, or kelman.to_state_space to make a model of it"
+    elif type(model).__name__ in ("GRU", "LSTM", "Stack", "Bidirectional"):
+        hint = "; for a network use kelman.forward"
     elif type(model).__name__ == "Template":
         hint = "; fit it with kelman.fit(z, template=...), or give template.model(theta)"
     elif isinstance(model, type) and issubclass(model, StateSpace):

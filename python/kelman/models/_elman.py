@@ -81,11 +81,11 @@ class Elman(Cell):
         "U": ("h", "h"),
         "W": ("h", "i"),
         "b": ("h",),
+        "A": ("h", "h"),
+        "B": ("h", "i"),
         "V": ("o", "h"),
         "c": ("o",),
         "D": ("o", "i"),
-        "A": ("h", "h"),
-        "B": ("h", "i"),
     }
     OPTIONS: ClassVar[tuple[str, ...]] = ("hidden",)
 

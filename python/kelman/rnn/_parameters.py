@@ -65,7 +65,7 @@ def pack(rnn: Network, *, learn_h0: bool = False) -> Array:
     Returns
     -------
     ndarray, shape (P,)
-        Of a cell: U, W, b, then (of a GRU) d or (of an LSTM) P, V, c, D, (of an Elman network) A, B, and h0, c0 if asked
+        Of a cell: U, W, b, then A, B (of an Elman network), d (of a GRU) or P (of an LSTM), then V, c, D, and h0, c0 if asked
         for; what it has not got is left out, each is written by rows. Of a `Stack`: its layers in order. Of a `Bidirectional`:
         forward, backward, then V, c, D.
 
