@@ -25,12 +25,21 @@ void with_function(const std::string& name, F&& f) {
   throw py::value_error("function: unknown name " + name);
 }
 
+/// out = f(in) for n numbers, some registers at a time; `n` need not fill a register.
+template <class Scalar, class F>
+void each_number(Index n, F&& f, const Scalar* in, Scalar* out) {
+  using V = Pack<Scalar, 2 * register_lanes<Scalar>>;
+  Index k = 0;
+  for (; k + lanes<V> <= n; k += lanes<V>) store(out + k, f(load<V>(in + k)));
+  for (; k < n; ++k) out[k] = f(in[k]);
+}
+
 template <class Scalar>
 py::object elementwise(const std::string& name, const py::array& x) {
   const Index count = x.ndim() == 1 ? x.shape(0) : -1;
   const Field<const Scalar> from = input<Scalar>(x, "x", {}, {count});
   py::array_t<Scalar> out = fresh<Scalar>({count});
-  with_function(name, [&](auto function) { rnn::each_number(count, function, out.mutable_data(), from.data); });
+  with_function(name, [&](auto function) { each_number(count, function, from.data, out.mutable_data()); });
   return out;
 }
 
@@ -45,7 +54,8 @@ void register_rnn_math(py::module_& m) {
                                                            : elementwise<double>(function, array);
       },
       py::arg("function"), py::arg("x"),
-      "exp, tanh, sigmoid, softplus or one_minus_exp_of_negative (of numbers >= 0) of a vector, as the networks use them.");
+      "exp, tanh, sigmoid, softplus or one_minus_exp_of_negative (of numbers >= 0) of a vector, as the networks use "
+      "them.");
 }
 
 }  // namespace kelman::bindings

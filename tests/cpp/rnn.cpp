@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Recurrent networks: activations, the cell's step, gradients against differences, threads, interruption, no heap in
-// loops.
+// Recurrent networks: activations, products of panels, gradients against differences, threads, interruption.
 #include <doctest/doctest.h>
-
-#include <Eigen/Cholesky>
 
 #include <cmath>
 #include <cstdint>
@@ -44,25 +41,22 @@ struct Case {
     fill(h0, n * h, 0.5);
   }
 
-  rnn::cells::Elman<double> cell() const {
+  rnn::CellPointer<double> cell() const {
     const double* U = theta.data();
-    return {{U, hidden, hidden},
-            {U + hidden * hidden, hidden, inputs},
-            {U + hidden * (hidden + inputs), hidden},
-            hidden_activation};
+    return rnn::make_cell(rnn::cells::Elman<double>::Weights{hidden, inputs, U, U + hidden * hidden,
+                                                             U + hidden * (hidden + inputs), nullptr, nullptr},
+                          hidden_activation);
   }
   rnn::Readout<double> readout() const {
     const double* V = theta.data() + hidden * (hidden + inputs + 1);
-    return {{V, outputs, hidden},
-            {V + outputs * hidden, outputs},
-            {V + outputs * (hidden + 1), outputs, inputs},
-            output_activation};
+    return {outputs, hidden, inputs, V, V + outputs * hidden, V + outputs * (hidden + 1), output_activation};
   }
   rnn::Inputs<double> in() const {
     return {series,
             steps,
             {x.data(), steps * inputs, inputs},
             {h0.data(), hidden, 0},
+            {},
             lengths.empty() ? nullptr : lengths.data()};
   }
   rnn::Targets<double> targets() const { return {{y.data(), steps * outputs, outputs}, {}, 0, warmup}; }
@@ -70,8 +64,8 @@ struct Case {
   rnn::LossSums loss(std::vector<double>& start, int threads = 1) const {
     start.assign(h0.size(), 0);
     Interrupt never;
-    return rnn::loss_and_gradient(cell(), readout(), in(), targets(), Field<double>{start.data(), hidden, 0}, threads,
-                                  never);
+    return rnn::loss_and_gradient<double>(*cell(), readout(), in(), targets(), {{start.data(), hidden, 0}, {}, {}},
+                                          threads, never);
   }
 };
 
@@ -85,9 +79,9 @@ TEST_CASE("every row of the activation table has the slope that differences show
         const double step = 1e-6;
         const double difference = (row.value(s + step) - row.value(s - step)) / (2 * step);
         CHECK(row.slope(row.value(s)) == doctest::Approx(difference).epsilon(1e-7));
-        double one[1] = {s};
-        rnn::activate(static_cast<rnn::Activation>(k), one, 1);
-        CHECK(one[0] == row.value(s));
+        std::vector<double> all(static_cast<std::size_t>(kelman::register_lanes<double>), s);
+        rnn::activate(static_cast<rnn::Activation>(k), all.data(), static_cast<Index>(all.size()));
+        for (double one : all) CHECK(one == row.value(s));
       }
       CHECK(std::isnan(row.value(missing)));
     });
@@ -98,20 +92,59 @@ TEST_CASE("every row of the activation table has the slope that differences show
   CHECK(rnn::Softplus::value(1e4) == 1e4);
 }
 
-TEST_CASE("small and large products equal Eigen's plain one, whatever the alignment of memory") {
-  for (Index rows : {1, 3, 32})
-    for (Index depth : {1, 5, 40, 300})
-      for (Index cols : {1, 4, 70}) {
-        const rnn::Matrix<double> left = rnn::Matrix<double>::Random(rows, depth),
-                                  right = rnn::Matrix<double>::Random(depth, cols);
-        rnn::Matrix<double> to = rnn::Matrix<double>::Ones(rows, cols);
-        rnn::product<true>(to, left, right);
-        CHECK((to - rnn::Matrix<double>::Ones(rows, cols) - left * right).cwiseAbs().maxCoeff() < 1e-12);
-        std::vector<double> shifted(static_cast<std::size_t>(left.size()) + 1);
-        std::copy_n(left.data(), left.size(), shifted.data() + 1);
-        rnn::Matrix<double> again = rnn::Matrix<double>::Ones(rows, cols);
-        rnn::product<true>(again, rnn::ConstBlock<double>(shifted.data() + 1, rows, depth), right);
-        CHECK((again.array() == to.array()).all());
+TEST_CASE("products of panels equal plain sums, for every size of tile, one register or two") {
+  std::mt19937_64 random(3);
+  std::normal_distribution<double> normal;
+  const auto filled = [&](Index count) {
+    std::vector<double> v(static_cast<std::size_t>(count));
+    for (double& x : v) x = normal(random);
+    return v;
+  };
+  for (Index packs : {1, 2})
+    for (Index rows : {1, 2, 3, 5, 7, 11, 12, 13, 29})
+      for (Index cols : {1, 4, 6, 9, 40}) {
+        const Index lanes = packs * kelman::register_lanes<double>, steps = 3;
+        const std::vector<double> M = filled(rows * cols), c = filled(rows);
+        const Index x_step = cols * lanes + 8, y_step = rows * lanes + 8;
+        const std::vector<double> x = filled(steps * x_step);
+        std::vector<double> y(static_cast<std::size_t>(steps * y_step)), back = filled(cols * lanes);
+        const auto plain = rnn::Product<double>::plain(M.data(), rows, cols);
+        const auto transposed = rnn::Product<double>::transposed(M.data(), rows, cols);
+        const std::vector<double> before = back;
+        for (Index t = 0; t < steps; ++t)
+          rnn::affine<double>(y.data() + t * y_step, rows, packs, {c.data()}, {{&plain, x.data() + t * x_step}});
+        rnn::affine<double>(back.data(), cols, packs, {nullptr, back.data()}, {{&transposed, y.data()}});
+        const auto at = [&](const std::vector<double>& panel, Index step, Index t, Index r, Index l) {
+          return panel[static_cast<std::size_t>(t * step + r * lanes + l)];
+        };
+        const auto weight = [&](Index r, Index k) { return M[static_cast<std::size_t>(r * cols + k)]; };
+        for (Index l = 0; l < lanes; ++l) {
+          for (Index r = 0; r < rows; ++r) {
+            double sum = c[static_cast<std::size_t>(r)];
+            for (Index k = 0; k < cols; ++k) sum += weight(r, k) * at(x, x_step, 2, k, l);
+            CHECK(std::abs(at(y, y_step, 2, r, l) - sum) < 1e-12);
+          }
+          for (Index k = 0; k < cols; ++k) {
+            double sum = at(before, 0, 0, k, l);
+            for (Index r = 0; r < rows; ++r) sum += weight(r, k) * at(y, y_step, 0, r, l);
+            CHECK(std::abs(at(back, 0, 0, k, l) - sum) < 1e-11);
+          }
+        }
+        std::vector<double> G(static_cast<std::size_t>(rows * cols), 1.0), d(static_cast<std::size_t>(rows), 2.0);
+        rnn::outer<double>({y.data(), y_step}, rows, {x.data(), x_step}, cols, steps, packs, G.data(), cols);
+        rnn::diagonal<double>({y.data(), y_step}, rows, {}, steps, packs, d.data());
+        for (Index r = 0; r < rows; ++r) {
+          double row = 2.0;
+          for (Index t = 0; t < steps; ++t)
+            for (Index l = 0; l < lanes; ++l) row += at(y, y_step, t, r, l);
+          CHECK(std::abs(d[static_cast<std::size_t>(r)] - row) < 1e-11);
+          for (Index k = 0; k < cols; ++k) {
+            double sum = 1.0;
+            for (Index t = 0; t < steps; ++t)
+              for (Index l = 0; l < lanes; ++l) sum += at(y, y_step, t, r, l) * at(x, x_step, t, k, l);
+            CHECK(std::abs(G[static_cast<std::size_t>(r * cols + k)] - sum) < 1e-10);
+          }
+        }
       }
 }
 
@@ -151,14 +184,22 @@ TEST_CASE("normal equations have the gradient of back-propagation, and a symmetr
   std::vector<double> start;
   const rnn::LossSums sums = given.loss(start);
   Interrupt never;
-  const auto equations = rnn::gauss_newton(given.cell(), given.readout(), given.in(), given.targets(), false, 1, never);
+  const auto equations =
+      rnn::normal_equations(*given.cell(), given.readout(), given.in(), given.targets(), false, 1, never);
   CHECK(equations.loss == doctest::Approx(sums.loss).epsilon(1e-13));
-  for (std::size_t p = 0; p < given.theta.size(); ++p)
-    CHECK(2 * equations.Jtr[static_cast<Index>(p)] == doctest::Approx(sums.gradient[p]).epsilon(1e-10));
-  CHECK((equations.JtJ - equations.JtJ.transpose()).norm() == 0);
-  CHECK(Eigen::LLT<rnn::Matrix<double>>(
-            equations.JtJ + 1e-9 * rnn::Matrix<double>::Identity(equations.JtJ.rows(), equations.JtJ.cols()))
-            .info() == Eigen::Success);
+  const std::size_t size = given.theta.size();
+  REQUIRE(equations.JtJ.size() == size * size);
+  double trace = 0, square = 0;
+  for (std::size_t p = 0; p < size; ++p) {
+    CHECK(2 * equations.Jtr[p] == doctest::Approx(sums.gradient[p]).epsilon(1e-10));
+    CHECK(equations.JtJ[p * size + p] > 0);
+    trace += equations.JtJ[p * size + p];
+    for (std::size_t q = 0; q < size; ++q) {
+      CHECK(equations.JtJ[p * size + q] == equations.JtJ[q * size + p]);
+      square += equations.JtJ[p * size + q] * equations.JtJ[p * size + q];
+    }
+  }
+  CHECK(square <= trace * trace);  // as of every positive semidefinite matrix
 }
 
 TEST_CASE("gradients are the same to the bit for every number of threads") {
@@ -182,8 +223,8 @@ TEST_CASE("a requested stop ends a long series early") {
   while (!stop.check()) {
   }
   y.assign(y.size(), -7.0);
-  rnn::forward(given.cell(), given.readout(), given.in(),
-               {{y.data(), 200000, 1}, {h.data(), 400000, 2}, &status, &failed_at}, 1, stop);
+  rnn::forward<double>(*given.cell(), given.readout(), given.in(),
+                       {{y.data(), 200000, 1}, {h.data(), 400000, 2}, {}, &status, &failed_at}, 1, stop);
   CHECK(y.back() == -7.0);
 }
 
@@ -198,8 +239,8 @@ TEST_CASE("a series that overflows is reported with its first bad step, and NaN 
   std::int32_t status[2];
   std::int64_t failed_at[2];
   Interrupt never;
-  rnn::forward(given.cell(), given.readout(), given.in(), {{y.data(), 6, 1}, {h.data(), 6, 1}, status, failed_at}, 1,
-               never);
+  rnn::forward<double>(*given.cell(), given.readout(), given.in(),
+                       {{y.data(), 6, 1}, {h.data(), 6, 1}, {}, status, failed_at}, 1, never);
   CHECK(status[0] == static_cast<std::int32_t>(kelman::Status::non_finite));
   CHECK(failed_at[0] == 2);
   CHECK(status[1] == 0);

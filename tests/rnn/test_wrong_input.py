@@ -185,8 +185,8 @@ def test_the_boundary_checks_memory_itself() -> None:
     from kelman import _core
 
     weights = {name: np.array(getattr(NET, name)) for name in ("U", "W", "b", "V", "c")}
-    good = {"weights": weights, "hidden": "tanh", "output": "identity", "h0": np.zeros((3, 3)), "x": X, "lengths": None}
-    good["threads"] = 1
+    good = {"weights": weights, "options": {"hidden": "tanh"}, "output": "identity", "h0": np.zeros((3, 3)), "x": X}
+    good |= {"c0": None, "lengths": None, "threads": 1}
     _core.elman_forward(**good)
     for change in (
         {"x": X[:, :, :1]},
@@ -200,7 +200,10 @@ def test_the_boundary_checks_memory_itself() -> None:
         {"lengths": np.array([1, 2])},
         {"lengths": np.array([1, 2, 9])},
         {"lengths": np.array([1.0, 2.0, 3.0])},
-        {"hidden": "cosine"},
+        {"options": {"hidden": "cosine"}},
+        {"options": {}},
+        {"c0": np.zeros((3, 3))},
+        {"output": None},
         {"weights": {**weights, "U": np.zeros((3, 2))}},
         {"weights": {**weights, "b": np.zeros(2)}},
         {"weights": {**weights, "V": np.zeros((2, 2))}},

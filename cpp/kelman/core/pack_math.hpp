@@ -36,9 +36,9 @@ struct Constants<double> {
   static constexpr int lift = 60;           // from where 2^n below the normal range is a normal number
   static constexpr double drop = 0x1p-60;
   /// (expm1 r - r - r^2/2) / r^3, relative error of expm1 below 8e-17
-  static constexpr std::array<double, 9> expm1{
-      0.16666666666666666,    0.041666666666651364,  0.008333333333332157,  0.0013888888905871442, 0.00019841269854330845,
-      2.4801536408869822e-05, 2.755728008253529e-06, 2.7613795662346626e-07, 2.5095546064622e-08};
+  static constexpr std::array<double, 9> expm1{0.16666666666666666,   0.041666666666651364,   0.008333333333332157,
+                                               0.0013888888905871442, 0.00019841269854330845, 2.4801536408869822e-05,
+                                               2.755728008253529e-06, 2.7613795662346626e-07, 2.5095546064622e-08};
   /// (artanh(s) / s - 1) / s^2 in s^2 <= 1/9, error 5e-18
   static constexpr std::array<double, 10> artanh{
       0.3333333333333333,  0.20000000000007292, 0.1428571428355436,  0.11111111358715714,  0.09090894717976779,

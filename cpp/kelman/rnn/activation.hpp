@@ -126,21 +126,20 @@ void with_activation(Activation kind, F&& f) {
   }(std::make_index_sequence<activation_count>{});
 }
 
-/// f(one) for n contiguous numbers, some registers at a time: out[k] = f(in[k]...). `n` need not fill a register.
+/// out = f(in...) over n contiguous numbers, a register at a time; n is a multiple of what a register holds.
 template <class Scalar, class F, class... In>
-void each_number(Index n, F&& f, Scalar* out, const In*... in) {
-  using V = Pack<Scalar, 2 * register_lanes<Scalar>>;
-  Index k = 0;
-  for (; k + lanes<V> <= n; k += lanes<V>) store(out + k, f(load<V>(in + k)...));
-  for (; k < n; ++k) out[k] = f(in[k]...);
+void each_pack(Index n, F&& f, Scalar* out, const In*... in) {
+  using V = Pack<Scalar, register_lanes<Scalar>>;
+#pragma GCC unroll 2
+  for (Index k = 0; k < n; k += lanes<V>) store(out + k, f(load<V>(in + k)...));
 }
 
-/// s <- sigma(s), in place, over n contiguous numbers.
+/// s <- sigma(s), in place, over n contiguous numbers (whole registers).
 template <class Scalar>
 void activate(Activation kind, Scalar* s, Index n) {
   with_activation(kind, [&](auto row) {
     if constexpr (!std::is_same_v<decltype(row), Identity>)
-      each_number(n, [&](const auto& v) { return row.value(v); }, s, static_cast<const Scalar*>(s));
+      each_pack(n, [&](const auto& v) { return row.value(v); }, s, static_cast<const Scalar*>(s));
   });
 }
 
@@ -149,8 +148,9 @@ template <class Scalar>
 void times_slope(Activation kind, const Scalar* y, Scalar* g, Index n) {
   with_activation(kind, [&](auto row) {
     if constexpr (!std::is_same_v<decltype(row), Identity>)
-      each_number(n, [&](const auto& was, const auto& out) { return was * row.slope(out); }, g,
-                  static_cast<const Scalar*>(g), y);
+      each_pack(
+          n, [&](const auto& was, const auto& out) { return was * row.slope(out); }, g, static_cast<const Scalar*>(g),
+          y);
   });
 }
 

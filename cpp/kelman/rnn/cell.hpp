@@ -1,108 +1,105 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the sequence driver asks of a recurrent cell, and the views they share.
+// What the sequence driver asks of a recurrent cell. All its steps work on panels (panel.hpp).
 //
-// The driver works on blocks of `lanes` series side by side. A block is a column-major matrix lanes x size: number j of
-// all lanes is contiguous, so that elementwise work is one long loop whatever the size of the network.
+// The state carried from step to step has `state` rows, of which the first `hidden` are the visible state h. A step
+// writes a tape panel of `tape` rows: the new state first, then whatever the way back needs (gates).
 //
-// A cell keeps one *tape* row per step: its first `hidden()` columns are the visible state h_k, the rest whatever its
-// backward step needs (the gates of a gated cell). The state carried to the next step is the leading `state()` columns.
+// A step is linear maps of the previous state and the input, to which functions are applied number by number. Weights
+// enter through the linear maps only, as a sum with a *seed* of `seeds` rows (zero here): the error of a seed is what
+// weight gradients are made of, and a direction of the weights is a direction of the seed. So a cell gives
+//
+//     forward         state_k                      of state_{k-1}, x_k
+//     backward        dL/dseed, dL/dstate_{k-1}    of dL/dstate_k
+//     input_gradient  dL/dx_k                      of dL/dseed
+//     add_gradient    dL/dweights                  of dL/dseed at several steps
+//     tangent         d state_k                    along directions of seed, state_{k-1} and x_k
+//     seed_along      d seed                       along a direction of the weights
+//     entries         the seed row that a weight moves, and by what
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
-#include <concepts>
-#include <type_traits>
+#include <vector>
 
-#include "kelman/core/scalar.hpp"
+#include "kelman/rnn/activation.hpp"
+#include "kelman/rnn/panel.hpp"
 
 namespace kelman::rnn {
 
-static_assert(std::is_same_v<Index, Eigen::Index>, "one index type in the core and in Eigen");
-
-template <class Scalar>
-using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
-template <class Scalar>
-using RowMatrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class Scalar>
-using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
-
-template <class Scalar>
-using Block = Eigen::Map<Matrix<Scalar>>;
-template <class Scalar>
-using ConstBlock = Eigen::Map<const Matrix<Scalar>>;
-template <class Scalar>
-using Weights = Eigen::Map<const RowMatrix<Scalar>>;
-template <class Scalar>
-using Offsets = Eigen::Map<const Vector<Scalar>>;
-template <class Scalar>
-using WeightsOut = Eigen::Map<RowMatrix<Scalar>>;
-template <class Scalar>
-using OffsetsOut = Eigen::Map<Vector<Scalar>>;
-
-/// dst (+)= left * right, entry by entry. For small products: Eigen's own way with them begins its sums where an
-/// aligned packet begins, so that the last bit would depend on where memory lies.
-template <bool add, class Dst, class Left, class Right>
-void small_product(Dst& dst, const Left& left, const Right& right) {
-  for (Index j = 0; j < dst.cols(); ++j) {
-    for (Index i = 0; i < dst.rows(); ++i) {
-      typename Dst::Scalar sum = add ? dst.coeff(i, j) : typename Dst::Scalar(0);
-      for (Index k = 0; k < right.rows(); ++k) sum += left.coeff(i, k) * right.coeff(k, j);
-      dst.coeffRef(i, j) = sum;
-    }
-  }
-}
-
-/// dst (+)= left * right, in panels of columns small enough that Eigen packs them on the stack: no heap in a time loop.
-template <bool add, class Dst, class Left, class Right>
-void product(Dst&& dst, const Left& left, const Right& right) {
-  constexpr Index small = 24;  // above Eigen's own limit for its entrywise products, 20
-  constexpr Index packed = 96 * 1024 / static_cast<Index>(sizeof(typename std::decay_t<Dst>::Scalar));
-  if (dst.rows() + right.rows() + dst.cols() < small) {
-    small_product<add>(dst, left, right);
-    return;
-  }
-  const Index depth = std::clamp<Index>(right.rows(), 1, 256);
-  const Index panel = std::max<Index>(24, packed / depth / 8 * 8);
-  for (Index j = 0; j < right.cols(); j += panel) {
-    const Index cols = std::min(panel, right.cols() - j);
-    if constexpr (add) {
-      dst.middleCols(j, cols).noalias() += left * right.middleCols(j, cols);
-    } else {
-      dst.middleCols(j, cols).noalias() = left * right.middleCols(j, cols);
-    }
-  }
-}
-
-/// sums += the sum over the lanes of each column, in an order that no alignment of memory changes (Eigen's own sums
-/// begin where an aligned packet begins).
-template <class Scalar>
-void add_column_sums(const Scalar* block, Index lanes, OffsetsOut<Scalar>& sums) {
-  constexpr Index width = 8;
-  for (Index j = 0; j < sums.size(); ++j, block += lanes) {
-    Scalar part[width] = {};
-    Index l = 0;
-    for (; l + width <= lanes; l += width)
-      for (Index q = 0; q < width; ++q) part[q] += block[l + q];
-    for (Index q = 0; l < lanes; ++l, ++q) part[q] += block[l];
-    sums(j) += ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
-  }
-}
-
-/// A recurrent cell: sizes, one step forward, one step back. `Cell::Gradient` adds into arrays shaped like the weights.
-template <class C>
-concept Cell = requires(const C& cell, ConstBlock<typename C::Scalar> previous, ConstBlock<typename C::Scalar> x,
-                        Block<typename C::Scalar> now, ConstBlock<typename C::Scalar> tape,
-                        Block<typename C::Scalar> carried, typename C::Gradient& gradient) {
-  { cell.inputs() } -> std::same_as<Index>;
-  { cell.hidden() } -> std::same_as<Index>;
-  { cell.state() } -> std::same_as<Index>;
-  { cell.tape() } -> std::same_as<Index>;
-  /// tape row `now` from the state `previous` and the input x
-  cell.forward(previous, x, now);
-  /// carried: in dL/dstate_k, out dL/dstate_{k-1}; weight gradients are added
-  cell.backward(previous, x, tape, carried, gradient);
-  /// one weight gradient after another in memory, in the order of the weights' names
-  { C::Gradient::size(cell) } -> std::same_as<Index>;
+/// Rows of the panels of a cell.
+struct Sizes {
+  Index inputs, hidden, state, tape, seeds;
+  Index weights;  // numbers of all weight arrays
 };
+
+/// What a gradient is made of: panels of some steps, in order of time.
+template <class S>
+struct Span {
+  Rows<S> previous;  // (state)
+  Rows<S> x;         // (inputs)
+  Rows<S> now;       // (tape)
+  Rows<S> errors;    // (seeds)
+  Index steps, packs;
+
+  Index lanes() const { return packs * register_lanes<S>; }
+};
+
+/// d seed[row] / d weight = what `where` says: number `at` of the previous state, the input or the tape, or one.
+struct Entry {
+  enum class Where { previous, input, tape, one };
+  Index row;
+  Where where;
+  Index at;
+};
+
+/// The entries of a matrix (rows x cols, by rows) that multiplies numbers at, at + 1, ... of `where`.
+inline void append_matrix(std::vector<Entry>& to, Index first_row, Index rows, Index cols, Entry::Where where,
+                          Index at = 0) {
+  for (Index r = 0; r < rows; ++r)
+    for (Index c = 0; c < cols; ++c) to.push_back({first_row + r, where, at + c});
+}
+/// The entries of a vector, entry r of which multiplies number at + r, or one.
+inline void append_diagonal(std::vector<Entry>& to, Index first_row, Index rows, Entry::Where where, Index at = 0) {
+  for (Index r = 0; r < rows; ++r) to.push_back({first_row + r, where, at + r});
+}
+
+template <Real S>
+class Cell {
+ public:
+  explicit Cell(const Sizes& sizes) : sizes_(sizes) {}
+  virtual ~Cell() = default;
+
+  Index inputs() const { return sizes_.inputs; }
+  Index hidden() const { return sizes_.hidden; }
+  Index state() const { return sizes_.state; }
+  Index tape() const { return sizes_.tape; }
+  Index seeds() const { return sizes_.seeds; }
+  Index weights() const { return sizes_.weights; }
+
+  virtual void forward(const S* previous, const S* x, S* now, Index packs) const = 0;
+  /// carried: in dL/dstate_k, out dL/dstate_{k-1}
+  virtual void backward(const S* previous, const S* x, const S* now, S* carried, S* errors, Index packs) const = 0;
+  virtual void input_gradient(const S* errors, S* dx, Index packs) const = 0;
+  /// adds to the weights' gradient, one array after another in the order of their names
+  virtual void add_gradient(const Span<S>& span, double* to) const = 0;
+  /// x_dot may be null: no direction of the input
+  virtual void tangent(const S* seed, const S* previous, const S* previous_dot, const S* x_dot, const S* now,
+                       S* now_dot, Index packs) const = 0;
+  /// `direction` is a cell of the same kind whose weights are the direction
+  virtual void seed_along(const Cell& direction, const S* previous, const S* x, const S* now, S* seed,
+                          Index packs) const = 0;
+  virtual std::vector<Entry> entries() const = 0;
+
+ protected:
+  Index lanes(Index packs) const { return packs * register_lanes<S>; }
+
+ private:
+  Sizes sizes_;
+};
+
+/// The term of a direction that may be absent.
+template <class S>
+Term<S> optional_term(const Product<S>& weights, const S* panel, const Product<S>& none) {
+  return panel == nullptr ? Term<S>{&none, nullptr} : Term<S>{&weights, panel};
+}
 
 }  // namespace kelman::rnn

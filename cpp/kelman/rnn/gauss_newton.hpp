@@ -1,203 +1,239 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Normal equations of an Elman network for Gauss-Newton and Levenberg-Marquardt, without ever storing the Jacobian.
+// Normal equations of a network for Gauss-Newton and Levenberg-Marquardt, without ever storing the Jacobian.
 //
-// theta = [U, W, b (, h0)] moves the state, phi = [V, c, D] only the output. Forward sensitivities S_k = d h_k / d
-// theta:
-//     S_k = diag(sigma_h'(h_k)) (U S_{k-1} + E_k)        (h x Ps) = (h x h)(h x Ps) + (h x Ps)
-//     row j of E_k: h_{k-1} in the columns of U[j,:], x_k in those of W[j,:], 1 in that of b[j];    S_0 = 0 | I (h0)
-//     d y_k / d theta = diag(sigma_y') V S_k              d y_kj / d (V[j,:], c[j], D[j,:]) = sigma_y' (h_k, 1, x_k)
-// Rows of the Jacobian are collected for some steps and added to J'WJ as one symmetric rank update.
+// theta = the cell's weights (and the start) move the state, phi = [V, c, D] only the output. Forward sensitivities
+// d state_k / d theta go along with the network: a panel holds one series' derivatives by L weights, and takes the
+// cell's `tangent`, with the seed row that each weight moves.
+//     d y_k / d theta = diag(sigma_y') V d h_k / d theta        d y_kj / d (V[j,:], c[j], D[j,:]) = sigma_y' (h_k, 1,
+//     x_k)
+// Rows of the Jacobian are collected for some steps and added to J'WJ, lower triangle of blocks, at once.
 // Result: J'WJ / sum w, J'W e / sum w, sum w e^2 / sum w; the gradient of the mean loss is 2 J'We / sum w.
-// Order of the parameters: U, W, b, V, c, D, h0, each by rows. Cost per step: h^2 Ps + o P^2 / 2 multiplications.
-// Reference: Williams and Zipser, Neural Computation 1 (1989) for the recursion; Ljung, System Identification, 10.3.
+// Order of the parameters: the cell's weights, V, c, D, the start (h0, then what the cell carries beyond), each by
+// rows. Reference: Williams and Zipser, Neural Computation 1 (1989) for the recursion; Ljung, System
+// Identification, 10.3.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
-#include "kelman/rnn/cells/elman.hpp"
-#include "kelman/rnn/sequence.hpp"
+#include "kelman/rnn/gradient.hpp"
 
 namespace kelman::rnn {
 
-/// J'WJ (lower triangle until `mean`), J'We and the sums of the loss; mean() divides by the weight and mirrors.
-template <class Scalar>
+/// J'WJ by rows, J'We and the loss; mean() divides by the weight and writes the full matrix.
 struct NormalEquations {
   double loss = 0;
   double weight = 0;
-  Matrix<Scalar> JtJ;
-  Vector<Scalar> Jtr;
-
-  void clear(Index size) {
-    JtJ.setZero(size, size);
-    Jtr.setZero(size);
-  }
-  void add(const NormalEquations& other) {
-    loss += other.loss;
-    weight += other.weight;
-    JtJ += other.JtJ;
-    Jtr += other.Jtr;
-  }
-  void mean() {
-    const Scalar scale = static_cast<Scalar>(1.0 / weight);
-    loss /= weight;
-    JtJ *= scale;
-    Jtr *= scale;
-    JtJ.template triangularView<Eigen::StrictlyUpper>() = JtJ.transpose();
-  }
+  Index size = 0;
+  std::vector<double> JtJ;  // (size, size)
+  std::vector<double> Jtr;  // (size)
 };
 
-/// Where each weight array begins in the vector of parameters.
-struct ParameterLayout {
-  Index h, i, o, U, W, b, V, c, D, h0, size;
-  bool direct, learns_start;
+namespace detail {
 
-  ParameterLayout(Index hidden, Index inputs, Index outputs, bool has_direct, bool start)
-      : h(hidden),
-        i(inputs),
-        o(outputs),
-        U(0),
-        W(U + h * h),
-        b(W + h * i),
-        V(b + h),
-        c(V + o * h),
-        D(c + o),
-        h0(D + (has_direct ? o * i : 0)),
-        size(h0 + (start ? h : 0)),
-        direct(has_direct),
-        learns_start(start) {}
+/// Sums of outer products of the rows of a Jacobian, in blocks of L columns: block (q, p) for p <= q.
+class RowSums {
+ public:
+  static constexpr Index lanes = max_packs * register_lanes<double>;
 
-  Index before_readout() const { return V; }                          // U, W, b
-  Index state_columns() const { return V + (learns_start ? h : 0); }  // Ps
+  RowSums() = default;
+  explicit RowSums(Index size)
+      : panels_((size + lanes - 1) / lanes),
+        squares_(static_cast<std::size_t>(panels_ * (panels_ + 1) / 2 * lanes * lanes)),
+        right_(static_cast<std::size_t>(panels_ * lanes)) {}
+
+  Index panels() const { return panels_; }
+
+  /// Adds `count` rows with their errors; panel q of the rows is (count x L) at rows + q * panel_step.
+  void add(const double* rows, Index panel_step, Index count, const double* errors) {
+    const auto weights = Product<double>::plain(errors, 1, count);
+    for (Index q = 0; q < panels_; ++q) {
+      const Product<double> left(rows + q * panel_step, lanes, count, 1, lanes);
+      double* const right = right_.data() + q * lanes;
+      affine<double>(right, 1, max_packs, {nullptr, right}, {{&weights, rows + q * panel_step}});
+      for (Index p = 0; p <= q; ++p) {
+        double* const to = block(q, p);
+        affine<double>(to, lanes, max_packs, {nullptr, to}, {{&left, rows + p * panel_step}});
+      }
+    }
+  }
+  void add(const RowSums& other) {
+    for (std::size_t k = 0; k < squares_.size(); ++k) squares_[k] += other.squares_[k];
+    for (std::size_t k = 0; k < right_.size(); ++k) right_[k] += other.right_[k];
+  }
+  /// The full matrix and the right side, times `scale`.
+  void write(double scale, NormalEquations& to) {
+    const Index n = to.size;
+    to.JtJ.resize(static_cast<std::size_t>(n * n));
+    to.Jtr.resize(static_cast<std::size_t>(n));
+    for (Index i = 0; i < n; ++i) {
+      to.Jtr[static_cast<std::size_t>(i)] = scale * right_[static_cast<std::size_t>(i)];
+      for (Index j = 0; j <= i; ++j) {
+        const double value = scale * block(i / lanes, j / lanes)[i % lanes * lanes + j % lanes];
+        to.JtJ[static_cast<std::size_t>(i * n + j)] = to.JtJ[static_cast<std::size_t>(j * n + i)] = value;
+      }
+    }
+  }
+
+ private:
+  double* block(Index q, Index p) { return squares_.data() + (q * (q + 1) / 2 + p) * lanes * lanes; }
+
+  Index panels_ = 0;
+  std::vector<double> squares_, right_;
 };
+
+}  // namespace detail
 
 /// The sensitivities of one series at a time, and the rows of the Jacobian waiting to be added.
-template <class Scalar>
 class Sensitivities {
  public:
-  Sensitivities(const cells::Elman<Scalar>& cell, const Readout<Scalar>& readout, bool learns_start)
+  Sensitivities(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in,
+                const Targets<double>& targets, bool learns_start)
       : cell_(cell),
         readout_(readout),
-        at_(cell.hidden(), cell.inputs(), readout.outputs(), readout.direct(), learns_start),
-        capacity_(std::clamp<Index>(12288 / at_.size, 8, 256)),
-        S_(at_.h, at_.state_columns()),
-        next_(at_.h, at_.state_columns()),
-        rows_(RowMatrix<Scalar>::Zero(capacity_, at_.size)),
-        errors_(capacity_),
-        VS_(at_.o, at_.state_columns()),
-        h_(1, at_.h),
-        h_next_(1, at_.h),
-        x_(1, at_.i),
-        y_(1, at_.o) {}
+        in_(in),
+        targets_(targets),
+        entries_(cell.entries()),
+        weights_(cell.weights()),
+        start_(learns_start ? cell.state() : 0),
+        size_(weights_ + readout.weights() + start_),
+        panels_((weights_ + start_ + L - 1) / L),
+        row_panels_((size_ + L - 1) / L),
+        capacity_(std::clamp<Index>(32768 / (row_panels_ * L), 16, 256)),
+        tape_step_(step_of<double>(cell.tape(), max_packs)),
+        y_step_(step_of<double>(readout.outputs(), max_packs)),
+        tape_(memory_.take<double>(2 * tape_step_)),
+        x_(memory_.take<double>(step_of<double>(cell.inputs(), max_packs))),
+        y_(memory_.take<double>(y_step_)),
+        seed_(memory_.take<double>(step_of<double>(cell.seeds(), max_packs))),
+        dots_(memory_.take<double>(2 * panels_ * tape_step_)),
+        y_dots_(memory_.take<double>(panels_ * y_step_)),
+        rows_(memory_.take<double>(row_panels_ * capacity_ * L)),
+        errors_(memory_.take<double>(capacity_)) {}
+
+  Index size() const { return size_; }
 
   /// Adds one series to the sums.
-  void add_series(const Inputs<Scalar>& in, const Targets<Scalar>& targets, Index n, NormalEquations<Scalar>& sums,
-                  Interrupt& stop) {
-    S_.setZero();
-    if (at_.learns_start) S_.rightCols(at_.h).setIdentity();
-    for (Index j = 0; j < at_.h; ++j) h_(0, j) = in.h0.at(n, 0)[j];
-    const Index length = in.length(n);
-    for (Index k = 0; k < length; ++k) {
-      if (k % detail::steps_between_checks == 0 && stop.check()) return;
-      const Scalar* x = in.x.at(n, k);
-      std::copy_n(x, at_.i, x_.data());
-      step();
-      add_outputs(targets, n, k, sums);
+  void add_series(Index n, double& loss, double& weight, detail::RowSums& sums, Interrupt& stop) {
+    const auto group = Group<double>::single(in_, n, max_packs);
+    double *previous = tape_, *now = tape_ + tape_step_;
+    double *dots = dots_, *dots_now = dots_ + panels_ * tape_step_;
+    gather_start(cell_, in_, group, previous);
+    std::fill_n(dots, panels_ * tape_step_, 0.0);
+    for (Index j = 0; j < start_; ++j) at(dots, weights_ + j, j, tape_step_) = 1.0;
+    for (Index k = 0; k < in_.length(n); ++k) {
+      if (k % 16 == 0 && stop.check()) return;
+      gather_inputs(cell_, in_, group, k, 1, x_, 0);
+      cell_.forward(previous, x_, now, max_packs);
+      for (Index q = 0; q < panels_; ++q) {
+        set_seed(q, previous, now, 1.0);
+        cell_.tangent(seed_, previous, dots + q * tape_step_, nullptr, now, dots_now + q * tape_step_, max_packs);
+        set_seed(q, previous, now, 0.0);
+      }
+      if (k >= targets_.warmup) add_outputs(n, k, now, dots_now, loss, weight, sums);
+      std::swap(previous, now);
+      std::swap(dots, dots_now);
     }
     flush(sums);
   }
 
  private:
-  using Row = Eigen::Matrix<Scalar, 1, Eigen::Dynamic>;
+  static constexpr Index L = detail::RowSums::lanes;
 
-  void step() {
-    const ConstBlock<Scalar> x(x_.data(), 1, at_.i);
-    cell_.forward(ConstBlock<Scalar>(h_.data(), 1, at_.h), x, Block<Scalar>(h_next_.data(), 1, at_.h));
-    product<false>(next_, cell_.U, S_);
-    for (Index j = 0; j < at_.h; ++j) {
-      next_.row(j).segment(at_.U + j * at_.h, at_.h) += h_;
-      next_.row(j).segment(at_.W + j * at_.i, at_.i) += x_;
-      next_(j, at_.b + j) += Scalar(1);
+  /// Number `row` of the derivative by parameter p, in panels of `step` numbers.
+  static double& at(double* panels, Index p, Index row, Index step) { return panels[p / L * step + row * L + p % L]; }
+
+  /// What the weights of one panel move, times `scale`.
+  void set_seed(Index q, const double* previous, const double* now, double scale) {
+    for (Index p = q * L; p < std::min(weights_, (q + 1) * L); ++p) {
+      const Entry& entry = entries_[static_cast<std::size_t>(p)];
+      double value = scale;
+      if (scale != 0.0 && entry.where != Entry::Where::one)
+        value = (entry.where == Entry::Where::previous ? previous
+                 : entry.where == Entry::Where::input  ? x_
+                                                       : now)[entry.at * L];
+      seed_[entry.row * L + p % L] = value;
     }
-    with_activation(cell_.activation, [&](auto row) {
-      if constexpr (!std::is_same_v<decltype(row), Identity>)
-        for (Index j = 0; j < at_.h; ++j) next_.row(j) *= row.slope(h_next_(0, j));
-    });
-    S_.swap(next_);
-    h_.swap(h_next_);
   }
 
-  void add_outputs(const Targets<Scalar>& targets, Index n, Index k, NormalEquations<Scalar>& sums) {
-    if (k < targets.warmup) return;
-    const ConstBlock<Scalar> x(x_.data(), 1, at_.i);
-    readout_.forward(ConstBlock<Scalar>(h_.data(), 1, at_.h), x, Block<Scalar>(y_.data(), 1, at_.o));
-    product<false>(VS_, readout_.V, S_);
-    for (Index j = 0; j < at_.o; ++j) {
-      const auto [weight, error] = targets.weighted_error(n, k, j, y_(0, j));
-      if (!(weight > Scalar(0))) continue;
-      sums.loss += static_cast<double>(weight) * static_cast<double>(error) * static_cast<double>(error);
-      sums.weight += static_cast<double>(weight);
-      add_row(j, std::sqrt(weight), error);
+  void add_outputs(Index n, Index k, const double* now, const double* dots, double& loss, double& weight,
+                   detail::RowSums& sums) {
+    const Index outputs = readout_.outputs();
+    readout_.forward(now, x_, y_, max_packs);
+    for (Index q = 0; q < panels_; ++q)
+      readout_.tangent(nullptr, now, dots + q * tape_step_, x_, nullptr, y_, y_dots_ + q * y_step_, max_packs);
+    const double* target = targets_.y.at(n, k);
+    for (Index j = 0; j < outputs; ++j) {
+      double w = std::isnan(target[j]) ? 0.0 : 1.0;
+      if (targets_.mask_columns > 0 && w > 0) w = targets_.mask.at(n, k)[targets_.mask_columns == 1 ? 0 : j];
+      if (!(w > 0)) continue;
+      const double error = y_[j * L] - target[j];
+      loss += w * error * error;
+      weight += w;
+      add_row(j, std::sqrt(w), error, now);
       if (waiting_ == capacity_) flush(sums);
     }
   }
 
   /// Row of sqrt(w) J for output j; the columns of the other outputs' readout weights stay zero.
-  void add_row(Index j, Scalar root, Scalar error) {
-    Scalar slope = 1;
-    with_activation(readout_.activation, [&](auto row) { slope = row.slope(y_(0, j)); });
-    const Scalar factor = root * slope;
-    auto row = rows_.row(waiting_);
-    row.segment(at_.V, at_.h0 - at_.V).setZero();
-    row.head(at_.before_readout()) = factor * VS_.row(j).head(at_.before_readout());
-    if (at_.learns_start) row.tail(at_.h) = factor * VS_.row(j).tail(at_.h);
-    row.segment(at_.V + j * at_.h, at_.h) = factor * h_;
-    row(at_.c + j) = factor;
-    if (at_.direct) row.segment(at_.D + j * at_.i, at_.i) = factor * x_;
-    errors_(waiting_) = root * error;
-    ++waiting_;
+  void add_row(Index j, double root, double error, const double* now) {
+    const auto set = [&](Index p, double value) { rows_[(p / L * capacity_ + waiting_) * L + p % L] = value; };
+    for (Index q = 0; q < row_panels_; ++q) std::fill_n(rows_ + (q * capacity_ + waiting_) * L, L, 0.0);
+    for (Index p = 0; p < weights_; ++p) set(p, root * at(y_dots_, p, j, y_step_));
+    const Index after = weights_ + readout_.weights();
+    for (Index p = 0; p < start_; ++p) set(after + p, root * at(y_dots_, weights_ + p, j, y_step_));
+    if (readout_.there()) {
+      const Index h = cell_.hidden(), o = readout_.outputs(), i = cell_.inputs();
+      double factor = root;
+      with_activation(readout_.activation(), [&](auto row) { factor *= row.slope(y_[j * L]); });
+      for (Index c = 0; c < h; ++c) set(weights_ + j * h + c, factor * now[c * L]);
+      set(weights_ + o * h + j, factor);
+      for (Index c = 0; readout_.direct() && c < i; ++c) set(weights_ + o * (h + 1) + j * i + c, factor * x_[c * L]);
+    }
+    errors_[waiting_++] = root * error;
   }
 
-  void flush(NormalEquations<Scalar>& sums) {
-    if (waiting_ == 0) return;  // a rank update of no rows divides by zero inside Eigen
-    const auto rows = rows_.topRows(waiting_);
-    sums.JtJ.template selfadjointView<Eigen::Lower>().rankUpdate(rows.transpose());
-    sums.Jtr.noalias() += rows.transpose() * errors_.head(waiting_);
+  void flush(detail::RowSums& sums) {
+    sums.add(rows_, capacity_ * L, waiting_, errors_);
     waiting_ = 0;
   }
 
-  const cells::Elman<Scalar>& cell_;
-  const Readout<Scalar>& readout_;
-  ParameterLayout at_;
-  Index capacity_;
-  Index waiting_ = 0;
-  RowMatrix<Scalar> S_, next_, rows_;
-  Vector<Scalar> errors_;
-  RowMatrix<Scalar> VS_;
-  Row h_, h_next_, x_, y_;
+  const Cell<double>& cell_;
+  const Readout<double>& readout_;
+  const Inputs<double>& in_;
+  const Targets<double>& targets_;
+  std::vector<Entry> entries_;
+  Index weights_, start_, size_, panels_, row_panels_, capacity_, tape_step_, y_step_, waiting_ = 0;
+  Workspace memory_;
+  double *tape_, *x_, *y_, *seed_, *dots_, *y_dots_, *rows_, *errors_;
 };
 
 /// Normal equations of the mean loss over all series, the same for any number of threads.
-template <class Scalar>
-NormalEquations<Scalar> gauss_newton(const cells::Elman<Scalar>& cell, const Readout<Scalar>& readout,
-                                     const Inputs<Scalar>& in, const Targets<Scalar>& targets, bool learns_start,
-                                     int threads, Interrupt& stop) {
-  const ParameterLayout at(cell.hidden(), cell.inputs(), readout.outputs(), readout.direct(), learns_start);
+inline NormalEquations gauss_newton(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in,
+                                    const Targets<double>& targets, bool learns_start, int threads, Interrupt& stop) {
   const Index chunks = std::min(in.series, detail::max_chunks);
-  std::vector<NormalEquations<Scalar>> parts(static_cast<std::size_t>(chunks));
-  for (NormalEquations<Scalar>& part : parts) part.clear(at.size);
-  threads = useful_threads(threads, static_cast<double>(at.size) * detail::operations(cell, readout, in));
-  std::vector<Sensitivities<Scalar>> own;
+  NormalEquations total;
+  total.size = cell.weights() + readout.weights() + (learns_start ? cell.state() : 0);
+  threads = useful_threads(threads, static_cast<double>(total.size) * detail::operations(cell, readout, in));
+  std::vector<Sensitivities> own;
   for (Index worker = 0; worker < worker_count(chunks, 1, threads); ++worker)
-    own.emplace_back(cell, readout, learns_start);
+    own.emplace_back(cell, readout, in, targets, learns_start);
+  std::vector<detail::RowSums> parts;
+  for (Index c = 0; c < chunks; ++c) parts.emplace_back(total.size);
+  std::vector<double> losses(static_cast<std::size_t>(chunks)), weights(static_cast<std::size_t>(chunks));
   parallel_chunks(chunks, 1, threads, stop, [&](Index chunk, Index, Index worker) {
+    const auto c = static_cast<std::size_t>(chunk);
     for (Index n = in.series * chunk / chunks; n < in.series * (chunk + 1) / chunks; ++n)
-      own[static_cast<std::size_t>(worker)].add_series(in, targets, n, parts[static_cast<std::size_t>(chunk)], stop);
+      own[static_cast<std::size_t>(worker)].add_series(n, losses[c], weights[c], parts[c], stop);
   });
-  NormalEquations<Scalar> total = std::move(parts.front());
-  for (std::size_t c = 1; c < parts.size(); ++c) total.add(parts[c]);
-  total.mean();
+  for (std::size_t c = 0; c < parts.size(); ++c) {
+    total.loss += losses[c];
+    total.weight += weights[c];
+    if (c > 0) parts.front().add(parts[c]);
+  }
+  total.loss /= total.weight;
+  parts.front().write(1.0 / total.weight, total);
   return total;
 }
 

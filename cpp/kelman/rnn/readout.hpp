@@ -1,58 +1,99 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From the visible state to the output: y_k = sigma(V h_k + D x_k + c), the same for every cell.
+// From the visible state to the output: y_k = sigma(V h_k + D x_k + c), the same for every cell; or the state itself.
 //
 // Backward, with g_k = dL/dy_k . sigma'(.):  dV += g_k h_k'   dc += g_k   dD += g_k x_k'   dL/dh_k += V' g_k
-// Shapes: V (o,h), c (o), D (o,i) or absent (no rows); blocks are lanes x size.
+// Shapes: V (o,h), c (o), D (o,i) or absent. Weights in the order V, c, D.
 #pragma once
 
-#include "kelman/rnn/activation.hpp"
 #include "kelman/rnn/cell.hpp"
 
 namespace kelman::rnn {
 
-template <class S>
-struct Readout {
-  using Scalar = S;
+template <Real S>
+class Readout {
+ public:
+  /// The state is the output.
+  explicit Readout(Index hidden) : hidden_(hidden), outputs_(hidden) {}
 
-  Weights<Scalar> V;
-  Offsets<Scalar> c;
-  Weights<Scalar> D;  // no rows: no direct term
-  Activation activation;
-
-  /// dV, dc, dD, one after another in memory.
-  struct Gradient {
-    WeightsOut<Scalar> V;
-    OffsetsOut<Scalar> c;
-    WeightsOut<Scalar> D;
-
-    static Index size(const Readout& readout) { return readout.V.size() + readout.c.size() + readout.D.size(); }
-    Gradient(const Readout& readout, Scalar* at)
-        : V(at, readout.V.rows(), readout.V.cols()),
-          c(at + readout.V.size(), readout.c.size()),
-          D(at + readout.V.size() + readout.c.size(), readout.D.rows(), readout.D.cols()) {}
-  };
-
-  Index outputs() const { return V.rows(); }
-  bool direct() const { return D.rows() > 0; }
-
-  /// y <- sigma(H V' + X D' + c)   (lanes x o)
-  template <class Visible>
-  void forward(const Visible& h, const ConstBlock<Scalar>& x, Block<Scalar> y) const {
-    product<false>(y, h, V.transpose());
-    if (direct()) product<true>(y, x, D.transpose());
-    y.rowwise() += c.transpose();
-    activate(activation, y.data(), y.size());
+  /// D may be null.
+  Readout(Index outputs, Index hidden, Index inputs, const S* V, const S* c, const S* D, Activation activation)
+      : there_(true),
+        direct_(D != nullptr),
+        hidden_(hidden),
+        inputs_(inputs),
+        outputs_(outputs),
+        activation_(activation),
+        c_(c),
+        V_(Product<S>::plain(V, outputs, hidden)),
+        V_back_(Product<S>::transposed(V, outputs, hidden)) {
+    if (direct_) {
+      D_ = Product<S>::plain(D, outputs, inputs);
+      D_back_ = Product<S>::transposed(D, outputs, inputs);
+    }
   }
 
-  /// g = dL/dy . sigma'(.), given; adds to the gradients and to dL/dh (lanes x h).
-  template <class Visible>
-  void backward(const Visible& h, const ConstBlock<Scalar>& x, const ConstBlock<Scalar>& g, Block<Scalar> visible,
-                Gradient& gradient) const {
-    product<true>(gradient.V, g.transpose(), h);
-    add_column_sums(g.data(), g.rows(), gradient.c);
-    if (direct()) product<true>(gradient.D, g.transpose(), x);
-    product<true>(visible, g, V);
+  bool there() const { return there_; }
+  bool direct() const { return direct_; }
+  Index outputs() const { return outputs_; }
+  Activation activation() const { return activation_; }
+  Index weights() const { return there_ ? outputs_ * (hidden_ + 1 + (direct_ ? inputs_ : 0)) : 0; }
+
+  /// y (o x L) <- sigma(V h + D x + c)
+  void forward(const S* h, const S* x, S* y, Index packs) const {
+    if (!there_) {
+      std::copy_n(h, outputs_ * packs * register_lanes<S>, y);
+      return;
+    }
+    affine<S>(y, outputs_, packs, {c_}, {{&V_, h}, {&D_, x}});
+    activate(activation_, y, outputs_ * packs * register_lanes<S>);
   }
+
+  /// carried (first rows) += dL/dh_k; g is dL/dy . sigma'
+  void backward(const S* g, S* carried, Index packs) const {
+    if (there_) {
+      affine<S>(carried, hidden_, packs, {nullptr, carried}, {{&V_back_, g}});
+    } else {
+      each_pack(
+          hidden_ * packs * register_lanes<S>, [](const auto& a, const auto& b) { return a + b; }, carried,
+          static_cast<const S*>(carried), g);
+    }
+  }
+
+  /// dx += D' g
+  void add_input_gradient(const S* g, S* dx, Index packs) const {
+    if (direct_) affine<S>(dx, inputs_, packs, {nullptr, dx}, {{&D_back_, g}});
+  }
+
+  /// adds the gradients of V, c, D over some steps
+  void add_gradient(Rows<S> g, Rows<S> h, Rows<S> x, Index steps, Index packs, double* to) const {
+    if (!there_) return;
+    outer(g, outputs_, h, hidden_, steps, packs, to, hidden_);
+    diagonal(g, outputs_, {}, steps, packs, to + outputs_ * hidden_);
+    if (direct_) outer(g, outputs_, x, inputs_, steps, packs, to + outputs_ * (hidden_ + 1), inputs_);
+  }
+
+  /// y_dot along directions of h, x (or null) and the weights (or null)
+  void tangent(const Readout* along, const S* h, const S* h_dot, const S* x, const S* x_dot, const S* y, S* y_dot,
+               Index packs) const {
+    const Index size = outputs_ * packs * register_lanes<S>;
+    if (!there_) {
+      std::copy_n(h_dot, size, y_dot);
+      return;
+    }
+    affine<S>(y_dot, outputs_, packs, {along == nullptr ? nullptr : along->c_},
+              {{&V_, h_dot},
+               optional_term(D_, x_dot, none_),
+               {along == nullptr ? &none_ : &along->V_, h},
+               {along == nullptr ? &none_ : &along->D_, x}});
+    times_slope(activation_, y, y_dot, size);
+  }
+
+ private:
+  bool there_ = false, direct_ = false;
+  Index hidden_, inputs_ = 0, outputs_;
+  Activation activation_{0};
+  const S* c_ = nullptr;
+  Product<S> V_, V_back_, D_, D_back_, none_;
 };
 
 }  // namespace kelman::rnn

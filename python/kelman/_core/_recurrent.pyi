@@ -8,29 +8,50 @@ import typing
 
 __all__: list[str] = [
     "activations",
+    "cells",
+    "elementwise",
     "elman_forward",
     "elman_gauss_newton",
+    "elman_jvp",
     "elman_loss_and_grad",
+    "elman_vjp",
+    "gru_forward",
+    "gru_gauss_newton",
+    "gru_jvp",
+    "gru_loss_and_grad",
+    "gru_vjp",
+    "lstm_forward",
+    "lstm_gauss_newton",
+    "lstm_jvp",
+    "lstm_loss_and_grad",
+    "lstm_vjp",
 ]
+
+def elementwise(function: str, x: typing.Any) -> typing.Any:
+    """
+    exp, tanh, sigmoid, softplus or one_minus_exp_of_negative (of numbers >= 0) of a vector, as the networks use them.
+    """
 
 def elman_forward(
     weights: dict,
-    hidden: str,
-    output: str,
+    options: dict,
+    output: typing.Any,
     h0: typing.Any,
+    c0: typing.Any,
     x: typing.Any,
     lengths: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> typing.Any:
     """
-    Outputs (N,T,o), states (N,T,h), status (N,) and the first non-finite step (N,).
+    Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at (N,), the first step that is not finite.
     """
 
 def elman_gauss_newton(
     weights: dict,
-    hidden: str,
-    output: str,
+    options: dict,
+    output: typing.Any,
     h0: typing.Any,
+    c0: typing.Any,
     x: typing.Any,
     lengths: typing.Any,
     y: typing.Any,
@@ -40,14 +61,30 @@ def elman_gauss_newton(
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> typing.Any:
     """
-    Mean squared error, total weight, J'WJ and J'We over the weight; parameters U, W, b, V, c (, D) (, h0).
+    Mean squared error, total weight, J'WJ and J'We over the weight; parameters: the cell's weights, V, c (, D) (, h0 (, c0)).
+    """
+
+def elman_jvp(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    tangents: dict,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Directional derivatives of y, h (and c) along tangents of weights, h0, c0 and x.
     """
 
 def elman_loss_and_grad(
     weights: dict,
-    hidden: str,
-    output: str,
+    options: dict,
+    output: typing.Any,
     h0: typing.Any,
+    c0: typing.Any,
     x: typing.Any,
     lengths: typing.Any,
     y: typing.Any,
@@ -56,9 +93,192 @@ def elman_loss_and_grad(
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> typing.Any:
     """
-    Mean squared error, total weight, and the gradients by name; that of h0 per series (N,h).
+    Mean squared error, total weight, and the gradients by name; those of h0 (and c0) per series (N,h).
+    """
+
+def elman_vjp(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    g_y: typing.Any,
+    g_h: typing.Any,
+    g_c: typing.Any,
+    want_x: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Gradients of sum(g_y y) + sum(g_h h) + sum(g_c c_last) by name; of h0 (, c0) per series, and of x if wanted.
+    """
+
+def gru_forward(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at (N,), the first step that is not finite.
+    """
+
+def gru_gauss_newton(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    y: typing.Any,
+    mask: typing.Any,
+    warmup: typing.SupportsInt | typing.SupportsIndex,
+    learn_h0: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Mean squared error, total weight, J'WJ and J'We over the weight; parameters: the cell's weights, V, c (, D) (, h0 (, c0)).
+    """
+
+def gru_jvp(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    tangents: dict,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Directional derivatives of y, h (and c) along tangents of weights, h0, c0 and x.
+    """
+
+def gru_loss_and_grad(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    y: typing.Any,
+    mask: typing.Any,
+    warmup: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Mean squared error, total weight, and the gradients by name; those of h0 (and c0) per series (N,h).
+    """
+
+def gru_vjp(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    g_y: typing.Any,
+    g_h: typing.Any,
+    g_c: typing.Any,
+    want_x: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Gradients of sum(g_y y) + sum(g_h h) + sum(g_c c_last) by name; of h0 (, c0) per series, and of x if wanted.
+    """
+
+def lstm_forward(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at (N,), the first step that is not finite.
+    """
+
+def lstm_gauss_newton(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    y: typing.Any,
+    mask: typing.Any,
+    warmup: typing.SupportsInt | typing.SupportsIndex,
+    learn_h0: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Mean squared error, total weight, J'WJ and J'We over the weight; parameters: the cell's weights, V, c (, D) (, h0 (, c0)).
+    """
+
+def lstm_jvp(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    tangents: dict,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Directional derivatives of y, h (and c) along tangents of weights, h0, c0 and x.
+    """
+
+def lstm_loss_and_grad(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    y: typing.Any,
+    mask: typing.Any,
+    warmup: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Mean squared error, total weight, and the gradients by name; those of h0 (and c0) per series (N,h).
+    """
+
+def lstm_vjp(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    g_y: typing.Any,
+    g_h: typing.Any,
+    g_c: typing.Any,
+    want_x: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Gradients of sum(g_y y) + sum(g_h h) + sum(g_c c_last) by name; of h0 (, c0) per series, and of x if wanted.
     """
 
 __version__: str
 activations: tuple = ("identity", "tanh", "relu", "leaky_relu", "sigmoid", "softplus")
+cells: tuple = ("elman", "gru", "lstm")
 isa: str

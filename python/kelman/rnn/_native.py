@@ -13,31 +13,59 @@ if TYPE_CHECKING:
 
 
 def _shared(problem: Problem) -> dict[str, Any]:
-    names = ("weights", "hidden", "output", "h0", "x", "lengths")
-    return {name: getattr(problem, name) for name in names}
+    names = ("weights", "output", "h0", "x", "lengths")
+    shared = {name: getattr(problem, name) for name in names}
+    shared["options"] = getattr(problem, "options", None) or {"hidden": problem.hidden}
+    shared["c0"] = getattr(problem, "c0", None)
+    return shared
 
 
 def _targets(problem: Problem) -> dict[str, Any]:
     return {"y": problem.y, "mask": problem.mask, "warmup": problem.warmup}
 
 
+def _function(problem: Problem, verb: str) -> Any:
+    return getattr(_core.recurrent(), f"{problem.cell}_{verb}")
+
+
 def forward_raw(problem: Problem, threads: int) -> dict[str, Array]:
-    """Outputs y (N,T,o), states h (N,T,h), status (N,) and failed_at (N,): the first step that is not finite, or -1."""
-    compute = getattr(_core.recurrent(), f"{problem.cell}_forward")
-    y, h, status, failed_at = compute(**_shared(problem), threads=threads)
-    return {"y": y, "h": h, "status": status, "failed_at": failed_at}
+    """Outputs y (N,T,o), states h (N,T,h) (and c of an LSTM), status (N,), failed_at (N,): the first bad step, or -1."""
+    result: dict[str, Array] = _function(problem, "forward")(**_shared(problem), threads=threads)
+    return result
 
 
 def loss_and_grad_raw(problem: Problem, threads: int) -> tuple[float, float, dict[str, Array]]:
-    """Mean loss, total weight, and gradients by name; that of h0 for each series (N,h)."""
-    compute = getattr(_core.recurrent(), f"{problem.cell}_loss_and_grad")
+    """Mean loss, total weight, and gradients by name; those of h0 (and c0) for each series (N,h)."""
+    compute = _function(problem, "loss_and_grad")
     loss, weight, gradients = compute(**_shared(problem), **_targets(problem), threads=threads)
     return loss, weight, gradients
 
 
+def vjp_raw(
+    problem: Problem,
+    g_y: Array | None,
+    g_h: Array | None,
+    threads: int,
+    *,
+    g_c: Array | None = None,
+    want_x: bool = True,
+) -> dict[str, Array]:
+    """Gradients of sum(g_y y) + sum(g_h h) + sum(g_c c_last) by name; of h0, c0 and x for each series."""
+    result: dict[str, Array] = _function(problem, "vjp")(
+        **_shared(problem), g_y=g_y, g_h=g_h, g_c=g_c, want_x=want_x, threads=threads
+    )
+    return result
+
+
+def jvp_raw(problem: Problem, tangents: dict[str, Array], threads: int) -> dict[str, Array]:
+    """Directional derivatives of y and h (and c) along tangents of the weights, h0, c0 and x; absent ones are zero."""
+    result: dict[str, Array] = _function(problem, "jvp")(**_shared(problem), tangents=tangents, threads=threads)
+    return result
+
+
 def gauss_newton_raw(problem: Problem, threads: int, *, learn_h0: bool) -> tuple[float, float, Array, Array]:
     """Mean loss, total weight, J'WJ and J'We over the weight; float64 only."""
-    compute = getattr(_core.recurrent(), f"{problem.cell}_gauss_newton")
+    compute = _function(problem, "gauss_newton")
     result: tuple[float, float, Array, Array] = compute(
         **_shared(problem), **_targets(problem), learn_h0=learn_h0, threads=threads
     )

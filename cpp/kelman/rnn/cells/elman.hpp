@@ -1,65 +1,131 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The Elman cell: h_k = sigma(U h_{k-1} + W x_k + b).
+// The Elman cell, with an optional linear way past the activation:
 //
-// Backward, with g_k = dL/dh_k (readout and later steps) and s_k the pre-activation:
-//     e_k = g_k . sigma'(s_k)         dU += e_k h_{k-1}'   dW += e_k x_k'   db += e_k        dL/dh_{k-1} = U' e_k
-// Shapes: U (h,h), W (h,i), b (h); blocks are lanes x h, so the products below read from the right.
+//     f_k = sigma(U h_{k-1} + W x_k + b)          h_k = f_k + A h_{k-1} + B x_k
+//
+// Backward, with c_k = dL/dh_k (readout and later steps) and s_k the pre-activation:
+//     e_k = c_k . sigma'(s_k)      dU += e_k h_{k-1}'   dW += e_k x_k'   db += e_k   dA += c_k h_{k-1}'   dB += c_k
+//     x_k' dL/dh_{k-1} = U' e_k + A' c_k
+// Shapes: U, A (h,h), W, B (h,i), b (h). Seeds: the pre-activation, then (with A or B) h itself.
 // Reference: Elman, Finding structure in time, Cognitive Science 14 (1990); Werbos, Proc. IEEE 78 (1990).
 #pragma once
 
-#include "kelman/rnn/activation.hpp"
 #include "kelman/rnn/cell.hpp"
 
 namespace kelman::rnn::cells {
 
-template <class S>
-struct Elman {
-  using Scalar = S;
+template <Real S>
+class Elman final : public Cell<S> {
+ public:
+  /// A and B may be null.
+  struct Weights {
+    Index hidden, inputs;
+    const S *U, *W, *b, *A, *B;
 
-  Weights<Scalar> U;
-  Weights<Scalar> W;
-  Offsets<Scalar> b;
-  Activation activation;
-
-  /// dU, dW, db, one after another in memory.
-  struct Gradient {
-    WeightsOut<Scalar> U;
-    WeightsOut<Scalar> W;
-    OffsetsOut<Scalar> b;
-    Block<Scalar> scratch;  // lanes x h
-
-    static Index size(const Elman& cell) { return cell.U.size() + cell.W.size() + cell.b.size(); }
-    static Index scratch_columns(const Elman& cell) { return cell.hidden(); }
-    Gradient(const Elman& cell, Scalar* at, Scalar* scratch_at, Index lanes)
-        : U(at, cell.U.rows(), cell.U.cols()),
-          W(at + cell.U.size(), cell.W.rows(), cell.W.cols()),
-          b(at + cell.U.size() + cell.W.size(), cell.b.size()),
-          scratch(scratch_at, lanes, cell.hidden()) {}
+    Index size() const {
+      return hidden * (hidden + inputs + 1) + (A ? hidden * hidden : 0) + (B ? hidden * inputs : 0);
+    }
   };
 
-  Index inputs() const { return W.cols(); }
-  Index hidden() const { return U.rows(); }
-  Index state() const { return U.rows(); }
-  Index tape() const { return U.rows(); }
-
-  void forward(const ConstBlock<Scalar>& previous, const ConstBlock<Scalar>& x, Block<Scalar> now) const {
-    product<false>(now, previous, U.transpose());  // H U'      (lanes x h) = (lanes x h)(h x h)
-    product<true>(now, x, W.transpose());          //   + X W'  (lanes x h) = (lanes x i)(i x h)
-    now.rowwise() += b.transpose();
-    activate(activation, now.data(), now.size());
+  Elman(const Weights& w, Activation activation)
+      : Cell<S>(sizes(w)),
+        linear_(w.A != nullptr || w.B != nullptr),
+        has_A_(w.A != nullptr),
+        has_B_(w.B != nullptr),
+        activation_(activation),
+        b_(w.b),
+        U_(Product<S>::plain(w.U, w.hidden, w.hidden)),
+        W_(Product<S>::plain(w.W, w.hidden, w.inputs)),
+        U_back_(Product<S>::transposed(w.U, w.hidden, w.hidden)),
+        W_back_(Product<S>::transposed(w.W, w.hidden, w.inputs)) {
+    if (has_A_) {
+      A_ = Product<S>::plain(w.A, w.hidden, w.hidden);
+      A_back_ = Product<S>::transposed(w.A, w.hidden, w.hidden);
+    }
+    if (has_B_) {
+      B_ = Product<S>::plain(w.B, w.hidden, w.inputs);
+      B_back_ = Product<S>::transposed(w.B, w.hidden, w.inputs);
+    }
   }
 
-  void backward(const ConstBlock<Scalar>& previous, const ConstBlock<Scalar>& x, const ConstBlock<Scalar>& now,
-                Block<Scalar> carried, Gradient& gradient) const {
-    times_slope(activation, now.data(), carried.data(), carried.size());
-    product<true>(gradient.U, carried.transpose(), previous);  // E'H  (h x h) = (h x lanes)(lanes x h)
-    product<true>(gradient.W, carried.transpose(), x);         // E'X  (h x i)
-    add_column_sums(carried.data(), carried.rows(), gradient.b);
-    product<false>(gradient.scratch, carried, U);  // E U  (lanes x h)
-    carried = gradient.scratch;
+  void forward(const S* previous, const S* x, S* now, Index packs) const override {
+    const Index h = this->hidden(), size = h * this->lanes(packs);
+    S* f = linear_ ? now + size : now;
+    affine<S>(f, h, packs, {b_}, {{&U_, previous}, {&W_, x}});
+    activate(activation_, f, size);
+    if (linear_) affine<S>(now, h, packs, {nullptr, f}, {{&A_, previous}, {&B_, x}});
   }
+
+  void backward(const S* /*previous*/, const S* /*x*/, const S* now, S* carried, S* errors,
+                Index packs) const override {
+    const Index h = this->hidden(), size = h * this->lanes(packs);
+    std::copy_n(carried, size, errors);
+    if (linear_) std::copy_n(carried, size, errors + size);
+    times_slope(activation_, linear_ ? now + size : now, errors, size);
+    affine<S>(carried, h, packs, {}, {{&U_back_, errors}, {&A_back_, errors + size}});
+  }
+
+  void input_gradient(const S* errors, S* dx, Index packs) const override {
+    const Index size = this->hidden() * this->lanes(packs);
+    affine<S>(dx, this->inputs(), packs, {}, {{&W_back_, errors}, {&B_back_, errors + size}});
+  }
+
+  void add_gradient(const Span<S>& span, double* to) const override {
+    const Index h = this->hidden(), i = this->inputs();
+    outer(span.errors, h, span.previous, h, span.steps, span.packs, to, h);
+    outer(span.errors, h, span.x, i, span.steps, span.packs, to + h * h, i);
+    diagonal(span.errors, h, {}, span.steps, span.packs, to + h * (h + i));
+    to += h * (h + i + 1);
+    const Rows<S> linear = span.errors.from(h, span.lanes());
+    if (has_A_) {
+      outer(linear, h, span.previous, h, span.steps, span.packs, to, h);
+      to += h * h;
+    }
+    if (has_B_) outer(linear, h, span.x, i, span.steps, span.packs, to, i);
+  }
+
+  void tangent(const S* seed, const S* /*previous*/, const S* previous_dot, const S* x_dot, const S* now, S* now_dot,
+               Index packs) const override {
+    const Index h = this->hidden(), size = h * this->lanes(packs);
+    S* f = linear_ ? now_dot + size : now_dot;
+    affine<S>(f, h, packs, {nullptr, seed}, {{&U_, previous_dot}, optional_term(W_, x_dot, none_)});
+    times_slope(activation_, linear_ ? now + size : now, f, size);
+    if (!linear_) return;
+    affine<S>(now_dot, h, packs, {nullptr, seed + size}, {{&A_, previous_dot}, optional_term(B_, x_dot, none_)});
+    each_pack(
+        size, [](const auto& a, const auto& b) { return a + b; }, now_dot, static_cast<const S*>(now_dot),
+        static_cast<const S*>(f));
+  }
+
+  void seed_along(const Cell<S>& direction, const S* previous, const S* x, const S* /*now*/, S* seed,
+                  Index packs) const override {
+    const auto& along = static_cast<const Elman&>(direction);
+    const Index h = this->hidden(), size = h * this->lanes(packs);
+    affine<S>(seed, h, packs, {along.b_}, {{&along.U_, previous}, {&along.W_, x}});
+    if (linear_) affine<S>(seed + size, h, packs, {}, {{&along.A_, previous}, {&along.B_, x}});
+  }
+
+  std::vector<Entry> entries() const override {
+    const Index h = this->hidden(), i = this->inputs();
+    std::vector<Entry> all;
+    append_matrix(all, 0, h, h, Entry::Where::previous);
+    append_matrix(all, 0, h, i, Entry::Where::input);
+    append_diagonal(all, 0, h, Entry::Where::one);
+    if (has_A_) append_matrix(all, h, h, h, Entry::Where::previous);
+    if (has_B_) append_matrix(all, h, h, i, Entry::Where::input);
+    return all;
+  }
+
+ private:
+  static Sizes sizes(const Weights& w) {
+    const Index parts = w.A != nullptr || w.B != nullptr ? 2 : 1;
+    return {w.inputs, w.hidden, w.hidden, parts * w.hidden, parts * w.hidden, w.size()};
+  }
+
+  bool linear_, has_A_, has_B_;
+  Activation activation_;
+  const S* b_;
+  Product<S> U_, W_, U_back_, W_back_, A_, B_, A_back_, B_back_, none_;
 };
-
-static_assert(Cell<Elman<double>>, "the Elman cell must meet what the sequence driver asks");
 
 }  // namespace kelman::rnn::cells

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Back-propagation through time: of a squared error, or of given gradients of outputs and states.
+//
+//     loss = sum_{n,k,j} w_{nkj} (y_{nkj} - target_{nkj})^2 / sum w
+// w is the mask (1 without one), and 0 in the warm-up, past a series' length, and where the target is NaN.
+//
+// A block goes forward and keeps its tape, then back; the tape of a long series is kept for one segment at a time, and
+// made again from the state before the segment. Errors of some steps are collected, and weight gradients added for all
+// of them at once: sums over steps and lanes in the scalar, beyond that in double. Partial sums of chunks of blocks are
+// added in order: the same bits for any number of threads.
+// Reference: Werbos, Proc. IEEE 78 (1990).
+#pragma once
+
+#include "kelman/rnn/sequence.hpp"
+
+namespace kelman::rnn {
+
+/// What the outputs are compared with.
+template <class S>
+struct Targets {
+  Field<const S> y;     // (N,T,o), NaN = not counted
+  Field<const S> mask;  // (N,T,mask_columns)
+  Index mask_columns;   // 0: no mask; 1: one weight per step; o: one per number
+  Index warmup;         // steps at the beginning that are not counted
+};
+
+/// Given gradients, any of which may be null.
+template <class S>
+struct Upstream {
+  Field<const S> y;  // (N,T,o)
+  Field<const S> h;  // (N,T,h)
+  Field<const S> c;  // (N,1,state - h): of what the cell carries beyond h after the last step of each series
+};
+
+/// Gradients by series, any of which may be null but h0.
+template <class S>
+struct SeriesGradients {
+  Field<S> h0;  // (N,1,h)
+  Field<S> c0;  // (N,1,state - h)
+  Field<S> x;   // (N,T,i)
+};
+
+/// Sums over all series. The gradient is that of the mean loss, or of what was given.
+struct LossSums {
+  double loss = 0;               // sum w e^2, then the mean
+  double weight = 0;             // sum w
+  std::vector<double> gradient;  // cell's weights, then readout's
+
+  void add(const LossSums& other) {
+    loss += other.loss;
+    weight += other.weight;
+    for (std::size_t p = 0; p < gradient.size(); ++p) gradient[p] += other.gradient[p];
+  }
+};
+
+namespace detail {
+
+inline constexpr Index tape_numbers = Index(1) << 22;  // of one segment
+inline constexpr Index chunk_bytes = Index(1) << 19;   // of what a weight gradient is added from at once: about an L2
+inline constexpr Index most_chunk_steps = 48;
+
+}  // namespace detail
+
+/// Back-propagation through one block after another, with one workspace.
+template <class S>
+class BlockGradient {
+ public:
+  /// Of `targets`, or of `upstream`: the other is null.
+  BlockGradient(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in, const Targets<S>* targets,
+                const Upstream<S>* upstream, const SeriesGradients<S>& out, Index packs, Interrupt& stop)
+      : cell_(cell),
+        readout_(readout),
+        in_(in),
+        targets_(targets),
+        upstream_(upstream),
+        out_(out),
+        stop_(stop),
+        packs_(packs),
+        tape_step_(step_of<S>(cell.tape(), packs)),
+        x_step_(step_of<S>(cell.inputs(), packs)),
+        y_step_(step_of<S>(readout.outputs(), packs)),
+        error_step_(step_of<S>(cell.seeds(), packs)),
+        state_numbers_(cell.state() * packs * register_lanes<S>),
+        chunk_(chunk_of(2 * (tape_step_ + x_step_ + y_step_ + error_step_))),
+        segment_(segment_of(tape_step_ + x_step_ + y_step_, in.steps)),
+        segments_((in.steps + segment_ - 1) / segment_),
+        tape_(memory_.take<S>((segment_ + 1) * tape_step_)),
+        x_(memory_.take<S>(segment_ * x_step_)),
+        y_(memory_.take<S>(segment_ * y_step_)),
+        errors_(memory_.take<S>(chunk_ * error_step_)),
+        carried_(memory_.take<S>(state_numbers_)),
+        starts_(memory_.take<S>(segments_ * state_numbers_)),
+        given_(memory_.take<S>(chunk_ * std::max({y_step_, x_step_, step_of<S>(cell.state(), packs)}))),
+        mask_(memory_.take<S>(chunk_ * y_step_)) {}
+
+  /// Adds loss, weight and gradients of the block that begins with this series; gradients by series are written.
+  void add(Index first, LossSums& sums) {
+    const Group<S> group(in_, first, packs_);
+    gather_start(cell_, in_, group, starts_);
+    for (Index s = 0; s + 1 < segments_; ++s) {
+      sweep_to_end(group, s);
+      std::copy_n(tape_ + segment_ * tape_step_, state_numbers_, starts_ + (s + 1) * state_numbers_);
+    }
+    std::fill_n(carried_, state_numbers_, S(0));
+    for (Index s = segments_; s-- > 0;) {
+      sweep_to_end(group, s);
+      if (stop_.requested()) return;
+      sweep_back(group, s, sums);
+    }
+    group.scatter_used(carried_, 0, cell_.hidden(), 0, 1, out_.h0);
+    const Index rest = cell_.state() - cell_.hidden();
+    if (out_.c0) group.scatter_used(carried_ + cell_.hidden() * group.lanes(), 0, rest, 0, 1, out_.c0);
+    if (out_.x) group.fill_past_end(out_.x, cell_.inputs(), in_.steps, S(0));
+  }
+
+ private:
+  using V = Register<S>;
+
+  static Index chunk_of(Index numbers_per_step) {
+    const Index fitting = detail::chunk_bytes / static_cast<Index>(sizeof(S)) / std::max<Index>(1, numbers_per_step);
+    return std::clamp<Index>(fitting, 4, detail::most_chunk_steps);
+  }
+  Index segment_of(Index numbers_per_step, Index steps) const {
+    const Index fitting = detail::tape_numbers / numbers_per_step / chunk_ * chunk_;
+    return std::max<Index>(1, std::min(steps, std::max(chunk_, fitting)));
+  }
+  Index steps_of(Index segment) const { return std::min(segment_, in_.steps - segment * segment_); }
+  S* tape(Index k) { return tape_ + k * tape_step_; }
+
+  /// Through one segment from the state before it, with tape, inputs and outputs kept.
+  void sweep_to_end(const Group<S>& group, Index segment) {
+    const Index begin = segment * segment_, steps = steps_of(segment);
+    std::copy_n(starts_ + segment * state_numbers_, state_numbers_, tape_);
+    for (Index k = 0; k < steps; ++k) {
+      if (k % detail::steps_between_checks == 0 && stop_.check()) return;
+      if (k % detail::chunk_steps == 0)
+        gather_inputs(cell_, in_, group, begin + k, std::min(detail::chunk_steps, steps - k), x_ + k * x_step_,
+                      x_step_);
+      run_step(cell_, group, begin + k, tape(k), x_ + k * x_step_, tape(k + 1));
+      readout_.forward(tape(k + 1), x_ + k * x_step_, y_ + k * y_step_, packs_);
+    }
+  }
+
+  void sweep_back(const Group<S>& group, Index segment, LossSums& sums) {
+    const Index begin = segment * segment_;
+    for (Index end = steps_of(segment); end > 0;) {
+      if (stop_.check()) return;
+      const Index first = (end - 1) / chunk_ * chunk_, steps = end - first;
+      if (targets_ != nullptr) {
+        to_loss(group, begin, first, steps, sums);
+      } else {
+        to_given(group, begin, first, steps);
+      }
+      for (Index k = steps; k-- > 0;) {
+        const Index at = first + k;
+        readout_.backward(y_ + at * y_step_, carried_, packs_);
+        if (upstream_ != nullptr) add_to_state(group, begin + at, given_ + k * step_of<S>(cell_.state(), packs_));
+        cell_.backward(tape(at), x_ + at * x_step_, tape(at + 1), carried_, errors_ + k * error_step_, packs_);
+      }
+      const Rows<S> x{x_ + first * x_step_, x_step_}, now{tape(first + 1), tape_step_};
+      double* const gradient = sums.gradient.data();
+      cell_.add_gradient({{tape(first), tape_step_}, x, now, {errors_, error_step_}, steps, packs_}, gradient);
+      readout_.add_gradient({y_ + first * y_step_, y_step_}, now, x, steps, packs_, gradient + cell_.weights());
+      if (out_.x) to_inputs(group, begin, first, steps);
+      end = first;
+    }
+  }
+
+  /// y <- 2 w (y - target) sigma'(.) for some steps, and the loss.
+  void to_loss(const Group<S>& group, Index begin, Index first, Index steps, LossSums& sums) {
+    const Index outputs = readout_.outputs(), lanes = group.lanes(), columns = targets_->mask_columns;
+    group.gather(targets_->y, outputs, begin + first, steps, given_, y_step_);
+    if (columns > 0) group.gather(targets_->mask, columns, begin + first, steps, mask_, y_step_);
+    std::array<S, static_cast<std::size_t>(Group<S>::most)> runs;
+    V loss[max_packs] = {V(S(0)), V(S(0))}, weights[max_packs] = {V(S(0)), V(S(0))};
+    for (Index k = 0; k < steps; ++k) {
+      group.running(begin + first + k, true, runs.data());
+      const bool warm = begin + first + k >= targets_->warmup;
+      S* const y = y_ + (first + k) * y_step_;
+      const S *target = given_ + k * y_step_, *mask = mask_ + k * y_step_;
+      with_activation(readout_.activation(), [&](auto row) {
+        for (Index j = 0; j < outputs; ++j)
+          for (Index p = 0; p < packs_; ++p) {
+            const Index at = j * lanes + p * kelman::lanes<V>;
+            const V wanted = load<V>(target + at), got = load<V>(y + at);
+            V weight = warm ? load<V>(runs.data() + p * kelman::lanes<V>) : V(S(0));
+            if (columns > 0) {
+              const V given = load<V>(mask + (columns == 1 ? p * kelman::lanes<V> : at));
+              weight = select(weight > V(S(0)), given, V(S(0)));
+            }
+            const auto counts = (wanted == wanted) & (weight > V(S(0)));
+            weight = select(counts, weight, V(S(0)));
+            const V error = select(counts, got - wanted, V(S(0)));
+            loss[p] = fused(weight * error, error, loss[p]);
+            weights[p] += weight;
+            store(y + at, select(counts, V(S(2)) * weight * error * row.slope(got), V(S(0))));
+          }
+      });
+    }
+    for (Index p = 0; p < packs_; ++p)
+      for (int l = 0; l < kelman::lanes<V>; ++l) {
+        sums.loss += static_cast<double>(lane(loss[p], l));
+        sums.weight += static_cast<double>(lane(weights[p], l));
+      }
+  }
+
+  /// y <- given gradient of y, times sigma'(.); the given gradient of the states is kept beside. Zero where none
+  /// counts.
+  void to_given(const Group<S>& group, Index begin, Index first, Index steps) {
+    const Index outputs = readout_.outputs(), numbers = outputs * group.lanes();
+    const Index state_step = step_of<S>(cell_.state(), packs_);
+    std::array<S, static_cast<std::size_t>(Group<S>::most)> runs;
+    if (upstream_->y) group.gather(upstream_->y, outputs, begin + first, steps, mask_, y_step_);
+    if (upstream_->h) group.gather(upstream_->h, cell_.hidden(), begin + first, steps, given_, state_step);
+    for (Index k = 0; k < steps; ++k) {
+      S* const y = y_ + (first + k) * y_step_;
+      group.running(begin + first + k, true, runs.data());
+      if (upstream_->y) {
+        S* const g = mask_ + k * y_step_;
+        group.silence(g, outputs, runs.data());
+        times_slope(readout_.activation(), y, g, numbers);
+        std::copy_n(g, numbers, y);
+      } else {
+        std::fill_n(y, numbers, S(0));
+      }
+      if (upstream_->h) group.silence(given_ + k * state_step, cell_.hidden(), runs.data());
+    }
+  }
+
+  void add_to_state(const Group<S>& group, Index k, const S* given) {
+    const Index lanes = group.lanes(), hidden = cell_.hidden();
+    if (upstream_->h)
+      each_pack(
+          hidden * lanes, [](const auto& a, const auto& b) { return a + b; }, carried_, static_cast<const S*>(carried_),
+          given);
+    if (!upstream_->c) return;
+    for (Index l = 0; l < group.used(); ++l) {
+      if (k + 1 != group.length(l)) continue;
+      const S* row = upstream_->c.at(group.series(l), 0);
+      for (Index j = 0; j < cell_.state() - hidden; ++j) carried_[(hidden + j) * lanes + l] += row[j];
+    }
+  }
+
+  void to_inputs(const Group<S>& group, Index begin, Index first, Index steps) {
+    for (Index k = 0; k < steps; ++k) {
+      cell_.input_gradient(errors_ + k * error_step_, given_ + k * x_step_, packs_);
+      readout_.add_input_gradient(y_ + (first + k) * y_step_, given_ + k * x_step_, packs_);
+    }
+    // copies of the last series have no error: only lanes that count are written
+    group.scatter_used(given_, x_step_, cell_.inputs(), begin + first, steps, out_.x);
+  }
+
+  const Cell<S>& cell_;
+  const Readout<S>& readout_;
+  const Inputs<S>& in_;
+  const Targets<S>* targets_;
+  const Upstream<S>* upstream_;
+  const SeriesGradients<S>& out_;
+  Interrupt& stop_;
+  Index packs_, tape_step_, x_step_, y_step_, error_step_, state_numbers_, chunk_, segment_, segments_;
+  Workspace memory_;
+  S *tape_, *x_, *y_, *errors_, *carried_, *starts_, *given_, *mask_;
+};
+
+namespace detail {
+
+template <class S>
+LossSums back_propagate(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in, const Targets<S>* targets,
+                        const Upstream<S>* upstream, const SeriesGradients<S>& out, int threads, Interrupt& stop) {
+  const Cut<S> cut(in.series);
+  std::vector<LossSums> parts(static_cast<std::size_t>(cut.chunks));
+  for (LossSums& part : parts) part.gradient.assign(static_cast<std::size_t>(cell.weights() + readout.weights()), 0.0);
+  threads = useful_threads(threads, 3 * operations(cell, readout, in));
+  std::vector<BlockGradient<S>> own;
+  for (Index worker = 0; worker < worker_count(cut.chunks, 1, threads); ++worker)
+    own.emplace_back(cell, readout, in, targets, upstream, out, cut.packs, stop);
+  parallel_chunks(cut.chunks, 1, threads, stop, [&](Index chunk, Index, Index worker) {
+    for (Index block = cut.first_block(chunk); block < cut.first_block(chunk + 1); ++block)
+      own[static_cast<std::size_t>(worker)].add(block * cut.lanes, parts[static_cast<std::size_t>(chunk)]);
+  });
+  LossSums total = std::move(parts.front());
+  for (std::size_t c = 1; c < parts.size(); ++c) total.add(parts[c]);
+  return total;
+}
+
+}  // namespace detail
+
+/// Mean loss and its gradient.
+template <class S>
+LossSums loss_and_gradient(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in,
+                           const Targets<S>& targets, const SeriesGradients<S>& out, int threads, Interrupt& stop) {
+  LossSums total = detail::back_propagate<S>(cell, readout, in, &targets, nullptr, out, threads, stop);
+  const double scale = 1.0 / total.weight;
+  total.loss *= scale;
+  for (double& g : total.gradient) g *= scale;
+  const auto scaled = [&](const Field<S>& field, Index columns) {
+    for (Index n = 0; field && n < in.series; ++n)
+      for (Index j = 0; j < columns; ++j) field.at(n, 0)[j] *= static_cast<S>(scale);
+  };
+  scaled(out.h0, cell.hidden());
+  scaled(out.c0, cell.state() - cell.hidden());
+  return total;
+}
+
+/// Gradient of sum(g_y . y) + sum(g_h . h) + sum(g_c . c_last) for given g.
+template <class S>
+LossSums vector_jacobian(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in,
+                         const Upstream<S>& upstream, const SeriesGradients<S>& out, int threads, Interrupt& stop) {
+  return detail::back_propagate<S>(cell, readout, in, nullptr, &upstream, out, threads, stop);
+}
+
+}  // namespace kelman::rnn
