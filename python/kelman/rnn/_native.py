@@ -13,11 +13,9 @@ if TYPE_CHECKING:
 
 
 def _shared(problem: Problem) -> dict[str, Any]:
-    names = ("weights", "output", "h0", "x", "lengths")
+    names = ("weights", "options", "h0", "c0", "x", "lengths")
     shared = {name: getattr(problem, name) for name in names}
-    shared["options"] = getattr(problem, "options", None) or {"hidden": problem.hidden}
-    shared["c0"] = getattr(problem, "c0", None)
-    return shared
+    return {**shared, "output": problem.output if "V" in problem.weights else None}
 
 
 def _targets(problem: Problem) -> dict[str, Any]:
