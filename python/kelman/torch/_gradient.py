@@ -18,6 +18,7 @@ _START = ("mean", "cov", "inf", "noise_cov")
 _SYMMETRIC = ("Q", "R", "cov", "noise_cov")
 
 
+@torch.enable_grad()
 def gradient_raw(problem: Any, summed: bool, threads: int = 1) -> dict[str, NDArray[Any]]:
     """Differentiate the log-likelihood by every entry of the problem's matrices and start.
 
@@ -37,8 +38,8 @@ def gradient_raw(problem: Any, summed: bool, threads: int = 1) -> dict[str, NDAr
         (N, ...) and summed over time where the field does not vary. The first axis of all but the mean is 1 if `summed`.
     """
     del threads
-    leaves = {name: _leaf(problem, name) for name in (*_FIELDS, *_START) if getattr(problem, name) is not None}
-    given = {name: _spread(leaf, problem, name) if name in _FIELDS else leaf for name, leaf in leaves.items()}
+    leaves = {name: leaf_of(problem, name) for name in (*_FIELDS, *_START) if getattr(problem, name) is not None}
+    given = {name: spread(leaf, problem, name) if name in _FIELDS else leaf for name, leaf in leaves.items()}
     trouble = new_trouble(problem)
     total = torch.zeros(())
     for step in steps(replace(problem, **given), trouble):
@@ -47,7 +48,7 @@ def gradient_raw(problem: Any, summed: bool, threads: int = 1) -> dict[str, NDAr
     failed = trouble.status != OK
     arrays: dict[str, NDArray[Any]] = {}
     for (name, leaf), found in zip(leaves.items(), derivatives, strict=True):
-        arrays[name] = _tidy(name, torch.zeros_like(leaf) if found is None else found, failed, summed)
+        arrays[name] = tidied(name, torch.zeros_like(leaf) if found is None else found, failed, summed)
     lost = failed & (trouble.status != IMPOSSIBLE)
     arrays["loglik"] = torch.where(lost, torch.nan, total.detach()).numpy()
     arrays["status"] = trouble.status.numpy().astype(np.int32)
@@ -55,7 +56,7 @@ def gradient_raw(problem: Any, summed: bool, threads: int = 1) -> dict[str, NDAr
     return arrays
 
 
-def _leaf(problem: Any, name: str) -> Tensor:
+def leaf_of(problem: Any, name: str) -> Tensor:
     """A tensor of its own for every series, without the time axis for a field that does not vary."""
     array = getattr(problem, name)
     if name in _FIELDS and (array.shape[1] == 1 or array.strides[1] == 0):
@@ -63,13 +64,14 @@ def _leaf(problem: Any, name: str) -> Tensor:
     return torch.tensor(np.array(array), requires_grad=True)
 
 
-def _spread(leaf: Tensor, problem: Any, name: str) -> Tensor:
+def spread(leaf: Tensor, problem: Any, name: str) -> Tensor:
     """The field (N, T, ...) that a leaf stands for."""
     field = getattr(problem, name)
     return leaf if leaf.ndim == field.ndim else leaf[:, None].expand(field.shape)
 
 
-def _tidy(name: str, gradient: Tensor, failed: Tensor, summed: bool) -> NDArray[Any]:
+def tidied(name: str, gradient: Tensor, failed: Tensor, summed: bool) -> NDArray[Any]:
+    """A derivative as an array: symmetric where its field is, NaN for series that failed, summed over series if asked for."""
     if name in _SYMMETRIC:
         gradient = (gradient + gradient.mT) / 2
     gradient = torch.where(failed.reshape(-1, *[1] * (gradient.ndim - 1)), torch.nan, gradient)

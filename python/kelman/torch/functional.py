@@ -14,12 +14,13 @@ from kelman.errors import KelmanError
 from kelman.models import GRU, LSTM, Elman
 from kelman.models._activation import Activation
 from kelman.models._gru import Reset
+from kelman.torch._kalman import differentiable
 from kelman.torch._recurrence import Run as Run, recurrence
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Run", "elman", "gru", "lstm"]
+__all__ = ["Run", "elman", "filtered_mean", "gru", "loglik", "lstm", "smoothed_mean"]
 
 
 def elman(
@@ -172,6 +173,128 @@ def lstm(
     """
     given = {"U": U, "W": W, "b": b, "P": P, "V": V, "c": c, "D": D, "h0": h0, "c0": c0}
     return recurrence(LSTM, x, given, {}, _word(output), lengths, threads)
+
+
+def loglik(
+    z: Tensor, A: Tensor, H: Tensor, Q: Tensor, R: Tensor, *, u: Tensor | None = None, threads: int | None = None, **entries: Any
+) -> Tensor:  # fmt: skip
+    """Log-likelihood of a linear-Gaussian model; differentiable in its entries, in z and in u.
+
+    Parameters
+    ----------
+    z : Tensor, shape (T,), (T, m) or (N, T, m)
+        Measurements; NaN = missing.
+    A, H, Q, R : Tensor
+        Matrices as in `kelman.StateSpace`, constant, varying in time or by series. Of covariances the symmetric part counts.
+    u : Tensor, shape (T, p) or (N, T, p), optional
+        Inputs. Derivatives by them need a given start and ``input_lag=0``.
+    threads : int, optional
+        Threads over series.
+    **entries : Tensor
+        B, D, b, c, S, m0, P0, m1, P1, P1_inf, and the words `initial` and `input_lag`, as in `kelman.StateSpace`. There is
+        no derivative by P1_inf.
+
+    Returns
+    -------
+    Tensor, shape () or (N,)
+        Log-likelihood of each series.
+
+    Raises
+    ------
+    KelmanError
+        If tensors do not fit together; if the gradient is differentiated again.
+
+    Notes
+    -----
+    All tensors are float32, or all float64. Those on another device are brought to the CPU, and the result back.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from kelman.torch import functional
+    >>> one = torch.ones(1, 1, dtype=torch.float64)
+    >>> R = (2 * one).requires_grad_()
+    >>> z = torch.tensor([1.0, 0.0, 2.0], dtype=torch.float64)
+    >>> value = functional.loglik(z, one, one, one, R, m1=torch.zeros(1, dtype=torch.float64), P1=one)
+    >>> value.backward()
+    >>> round(value.item(), 6), round(R.grad.item(), 6)
+    (-5.242067, -0.283937)
+    """
+    return differentiable("loglik", z, u, {"A": A, "H": H, "Q": Q, "R": R}, entries, threads)
+
+
+def filtered_mean(
+    z: Tensor, A: Tensor, H: Tensor, Q: Tensor, R: Tensor, *, u: Tensor | None = None, threads: int | None = None, **entries: Any
+) -> Tensor:  # fmt: skip
+    """Filtered means E[x_k | z_1..z_k]; differentiable in the entries of the model, in z and in u.
+
+    Parameters
+    ----------
+    z, A, H, Q, R, u, threads, **entries
+        As in `loglik`.
+
+    Returns
+    -------
+    Tensor, shape (T, n) or (N, T, n)
+        Means.
+
+    Notes
+    -----
+    Computed by the compiled core; the gradient by autograd through the PyTorch reference, a loop over time: exact, but slow
+    beside the core.
+
+    Examples
+    --------
+    The derivative of the last mean by the measurements is the memory of the filter:
+
+    >>> import torch
+    >>> from kelman.torch import functional
+    >>> one = torch.ones(1, 1, dtype=torch.float64)
+    >>> z = torch.zeros(30, dtype=torch.float64, requires_grad=True)
+    >>> mean = functional.filtered_mean(z, one, one, one, one, m1=torch.zeros(1, dtype=torch.float64), P1=one)
+    >>> mean[-1].sum().backward()
+    >>> [round(v, 4) for v in z.grad[-3:].tolist()]
+    [0.0902, 0.2361, 0.618]
+    """
+    return differentiable("filter", z, u, {"A": A, "H": H, "Q": Q, "R": R}, entries, threads)
+
+
+def smoothed_mean(
+    z: Tensor, A: Tensor, H: Tensor, Q: Tensor, R: Tensor, *, u: Tensor | None = None, threads: int | None = None, **entries: Any
+) -> Tensor:  # fmt: skip
+    """Smoothed means E[x_k | z_1..z_T]; differentiable in the entries of the model, in z and in u.
+
+    Parameters
+    ----------
+    z, A, H, Q, R, u, threads, **entries
+        As in `loglik`.
+
+    Returns
+    -------
+    Tensor, shape (T, n) or (N, T, n)
+        Means.
+
+    Raises
+    ------
+    KelmanError
+        As `loglik`; and if a gradient is wanted from a start with a diffuse part.
+
+    Notes
+    -----
+    As `filtered_mean`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from kelman.torch import functional
+    >>> one = torch.ones(1, 1, dtype=torch.float64)
+    >>> z = torch.zeros(41, dtype=torch.float64, requires_grad=True)
+    >>> mean = functional.smoothed_mean(z, one, one, one, one, m1=torch.zeros(1, dtype=torch.float64), P1=one)
+    >>> mean[20].sum().backward()
+    >>> [round(v, 4) for v in z.grad[19:22].tolist()]
+    [0.1708, 0.4472, 0.1708]
+    """
+    return differentiable("smooth", z, u, {"A": A, "H": H, "Q": Q, "R": R}, entries, threads)
 
 
 def _word(output: Any) -> str:
