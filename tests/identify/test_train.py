@@ -36,12 +36,13 @@ def test_linear_elman_from_random_starts_is_efficient() -> None:
 
 @pytest.mark.parametrize("units", [4, 8])
 def test_oversized_linear_networks_end_stable(units: int) -> None:
-    """Networks with more units than states end stable, and lose no more than their spare directions cost."""
-    for seed in range(3):
-        result = one_step(seed, 10_000, units)
-        assert result.radius <= 0.999
-        assert result.marginal == (result.radius > 0.995)
-        assert 10_000 * excess(result.rnn) < 10 * units
+    """Networks with more units than states end stable, and lose no more than their spare directions cost, or say that a
+    spare mode has run to the stability limit (where it follows one frequency of the noise).
+    """
+    results = [one_step(seed, 10_000, units) for seed in range(3)]
+    assert all(r.radius <= 0.999 and r.marginal == (r.radius > 0.995) for r in results)
+    plain = [r for r in results if not r.marginal]
+    assert plain and all(10_000 * excess(r.rnn) < 10 * units for r in plain)
 
 
 def test_a_tanh_network_stays_near_the_linear_optimum() -> None:
@@ -298,14 +299,18 @@ def test_every_step_is_told_and_may_stop_the_training() -> None:
     assert stopped.loss < one_step(13, 2_000, starts=1, progress=lambda step: step.iteration >= 1).loss
 
 
-def test_progress_true_writes_to_the_log_only(
+def test_progress_shows_the_loss_and_false_silences_it(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is printed; progress=True logs to kelman.train."""
-    with caplog.at_level(logging.INFO, logger="kelman.train"):
+    """progress=True writes lines with the loss to standard error, False and None (nobody watches) nothing; steps are logged."""
+    for quiet in (False, None):
+        one_step(14, 500, progress=quiet, max_iterations=3)
+        assert capsys.readouterr() == ("", "")
+    with caplog.at_level(logging.DEBUG, logger="kelman.train"):
         one_step(14, 500, progress=True, max_iterations=3)
-    assert "loss" in caplog.text
-    assert capsys.readouterr() == ("", "")
+    shown = capsys.readouterr()
+    assert shown.out == "" and "training: iteration" in shown.err and "loss" in shown.err
+    assert "start 3 trial" in caplog.text
 
 
 @pytest.mark.parametrize("method", ["lm", "lbfgs", "adam"])

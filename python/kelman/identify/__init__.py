@@ -21,8 +21,8 @@ from kelman.identify._result import Fit as Fit
 from kelman.identify._stages import Stage as Stage
 from kelman.identify._structure import Reach as Reach
 from kelman.identify._train import train as train
-from kelman.identify._train_objective import Step as Step
-from kelman.identify._train_result import Failure as Failure, TrainResult as TrainResult
+from kelman.identify._train_journal import Step as Step
+from kelman.identify._train_result import Failure as Failure, Start as Start, TrainResult as TrainResult
 from kelman.identify._tune import Tuned as Tuned, tune as tune
 from kelman.identify._verb import fit as fit
 
@@ -46,6 +46,7 @@ __all__ = [
     "Reach",
     "ResidualTest",
     "Stage",
+    "Start",
     "Step",
     "TrainResult",
     "Tuned",

@@ -17,7 +17,7 @@ _EVERY = 0.5  # seconds between two lines
 
 
 class Progress:
-    """Shows iterations and log-likelihood; a context manager.
+    """Shows iterations and log-likelihood (or another number); a context manager.
 
     Parameters
     ----------
@@ -28,16 +28,25 @@ class Progress:
         Largest number of iterations.
     title : str
         What is running.
+    what : str
+        Name of the number that is shown.
     """
 
-    def __init__(self, enabled: bool | Callable[[int, float], Any] | None, total: int, title: str) -> None:
+    def __init__(
+        self,
+        enabled: bool | Callable[[int, float], Any] | None,
+        total: int,
+        title: str,
+        *,
+        what: str = "log-likelihood",
+    ) -> None:
         if enabled is not None and not isinstance(enabled, bool) and not callable(enabled):
             raise KelmanError(f"progress: expected True, False, None or a function, got {enabled!r:.60}")
         self._call = enabled if callable(enabled) else None
         interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
         watched = sys.stderr is not None and sys.stderr.isatty() and interactive
         self._shown = enabled is True or (enabled is None and watched)
-        self._total, self._title = total, title
+        self._total, self._title, self._what = total, title, what
         self._bar: Any = None
         self._task: Any = None
         self._last = 0.0
@@ -75,13 +84,13 @@ class Progress:
             self._write(self._line)
 
     def update(self, iteration: int, loglik: float) -> None:
-        """Tell that an iteration ended with this log-likelihood."""
+        """Tell that an iteration ended with this log-likelihood (or other number)."""
         if self._call is not None:
             self._call(iteration, loglik)
         if self._bar is not None:
-            self._bar.update(self._task, completed=iteration, note=f"log-likelihood {loglik:.6g}")
+            self._bar.update(self._task, completed=iteration, note=f"{self._what} {loglik:.6g}")
         elif self._shown:
-            self._line = f"{self._title}: iteration {iteration} of at most {self._total}, log-likelihood {loglik:.6g}"
+            self._line = f"{self._title}: iteration {iteration} of at most {self._total}, {self._what} {loglik:.6g}"
             now = time.monotonic()
             if now - self._last > _EVERY:
                 self._write(self._line)

@@ -1,26 +1,38 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Adam on windows of the series: cosine schedule, minibatches, early stopping on held-out windows.
+"""Adam on pieces of the series: schedules, minibatches, clipped gradients, early stopping on a held-out part.
 
-Reference: Kingma and Ba, ICLR 2015; Loshchilov and Hutter, SGDR, ICLR 2017 (schedule).
+References: Kingma and Ba, ICLR 2015; Loshchilov and Hutter, SGDR, ICLR 2017 (cosine); Smith and Topin, 2019 (one cycle);
+Pascanu, Mikolov and Bengio, ICML 2013 (clipping); Williams and Peng, Neural Computation 2 (1990) 490 (truncation).
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..rnn._problem import counted
+from ._train_windows import Lanes, Windows, cut, lanes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._types import Array
     from ..rnn._problem import Problem
-    from ._train_objective import Journal, Objective
+    from ._train_journal import Journal
+    from ._train_objective import Objective
 
 
 UPDATES = 3000
 """Updates that the default number of epochs amounts to."""
+
+RISE = 0.3
+"""Part of the schedule "onecycle" in which the rate rises."""
+
+LOST = 3
+"""Epochs without one finite loss after which training gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,63 +44,38 @@ class AdamOptions:
     window: int
     validation: float
     patience: int | None
+    schedule: str = "cosine"
     clip: float = 1.0
+    carry: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Pieces (series, first step) of equal length; `warmup` steps of each are not counted, but before a series' start."""
-
-    problem: Problem
-    places: Array
-    length: int
-
-    def batch(self, chosen: Array) -> Problem:
-        """The problem on some of the windows."""
-        series, first = self.places[chosen].T
-        steps = first[:, None] + np.arange(self.length)
-        pick = (series[:, None], steps)
-        mask = None if self.problem.mask is None else self.problem.mask[pick]
-        lengths = (
-            None if self.problem.lengths is None else np.minimum(self.problem.lengths[series] - first, self.length)
-        )
-        y = cast("Array", self.problem.y)[pick]
-        return replace(
-            self.problem, x=self.problem.x[pick], y=y, mask=mask, lengths=lengths, h0=self.problem.h0[series]
-        )
+def rate_at(schedule: str, part: float) -> float:
+    """Learning rate over its largest value when a part (0 to 1) of the updates is done."""
+    if schedule == "constant":
+        return 1.0
+    if schedule == "cosine":
+        return 0.5 * (1 + float(np.cos(np.pi * min(1.0, part))))
+    if part < RISE:
+        return 1 / 25 + (1 - 1 / 25) * 0.5 * (1 - float(np.cos(np.pi * part / RISE)))
+    return 1e-4 + (1 - 1e-4) * 0.5 * (1 + float(np.cos(np.pi * min(1.0, (part - RISE) / (1 - RISE)))))
 
 
-def cut(problem: Problem, length: int, validation: float, rng: np.random.Generator) -> tuple[Windows, Windows | None]:
-    """Windows to train on and to check on: the last part of each series, or whole series where there are many.
+@dataclass(slots=True)
+class Moments:
+    """What Adam remembers: weights, running means of gradient and square, and the count of updates."""
 
-    At most half of a window is warm-up.
-    """
-    n, steps = problem.x.shape[:2]
-    length = min(length, steps)
-    problem = replace(problem, warmup=min(problem.warmup, length // 2))
-    stride = max(1, length - problem.warmup)
-    ends = np.full(n, steps) if problem.lengths is None else problem.lengths
-    counts = np.concatenate([np.zeros((n, 1)), counted(problem).sum(axis=2).cumsum(axis=1)], axis=1)
-    train, check = [], []
-    many = n >= 20
-    held = set(rng.permutation(n)[: round(validation * n)].tolist()) if many else set()
-    for series in range(n):
-        last = max(int(ends[series]) - length, 0)
-        firsts = np.unique(np.append(np.arange(0, last + 1, stride), last))
-        border = last + 1 if many else int(ends[series]) - round(validation * int(ends[series]))
-        for first in firsts:
-            place = (series, int(first))
-            end, begin = min(first + length, steps), first + problem.warmup
-            if begin >= end or counts[series, end] == counts[series, begin]:
-                continue
-            if series in held or (not many and validation > 0 and first + problem.warmup >= border):
-                check.append(place)
-            elif many or first + length <= max(border, length):
-                train.append(place)
-    if not train and not check:  # targets so sparse that no window holds one: whole series
-        train, length = [(series, 0) for series in range(n)], steps
-    checking = Windows(problem, np.array(check), length) if check else None
-    return Windows(problem, np.array(train or check), length), checking
+    theta: Array
+    mean: Array
+    square: Array
+    count: int = 0
+
+    def update(self, gradient: Array, rate: float) -> None:
+        """One step; arrays are made anew, never changed in place."""
+        self.count += 1
+        self.mean = 0.9 * self.mean + 0.1 * gradient
+        self.square = 0.999 * self.square + 0.001 * gradient**2
+        mean, square = self.mean / (1 - 0.9**self.count), self.square / (1 - 0.999**self.count)
+        self.theta = self.theta - rate * mean / (np.sqrt(square) + 1e-8)
 
 
 def adam(
@@ -101,70 +88,142 @@ def adam(
     rng: np.random.Generator,
 ) -> tuple[Array, bool, str]:
     """Weights, whether ended by early stopping or the whole schedule, and a word why. One iteration is one epoch."""
-    windows, checking = cut(objective.problem, options.window, options.validation, rng)
-    per_epoch = -(-len(windows.places) // options.batch)
+    record = objective.resume(journal)
+    if record is not None and record["ended"]:
+        return record["theta"], record["done"], record["word"]
+    windows, checking, borders = cut(objective.problem, options.window, options.validation, rng)
+    pieces = lanes(objective.problem, windows.length, borders, options.batch) if options.carry else None
+    per_epoch = _updates(windows, pieces, options.batch)
     max_iterations = max(20, -(-UPDATES // per_epoch)) if max_iterations is None else max_iterations
     patience = max(20, max_iterations // 2) if options.patience is None else options.patience
-    first_moment, second_moment = np.zeros_like(theta), np.zeros_like(theta)
-    count, total = 0, max_iterations * per_epoch
-    since_best, rate = 0, options.learning_rate
-    score = _score(objective, theta, checking)
-    objective.keep(theta, score)
-    journal.note("adam", 0, _score(objective, theta, windows), objective.radius(theta), rate, score)
-    for epoch in range(1, max_iterations + 1):
-        order, losses = rng.permutation(len(windows.places)), []
-        for at in range(0, len(order), options.batch):
-            loss, gradient = _batch_gradient(objective, theta, windows, order[at : at + options.batch])
+    total = max_iterations * per_epoch
+    moments = Moments(theta, np.zeros_like(theta), np.zeros_like(theta))
+    since_best, lost, began = 0, 0, 1
+    if record is None:
+        score = _score(objective, theta, checking)
+        objective.keep(theta, score)
+        journal.note(
+            "adam", 0, _score(objective, theta, windows), objective.radius(theta), options.learning_rate, score
+        )
+    else:
+        moments = Moments(record["theta"], record["mean"], record["square"], record["count"])
+        since_best, lost, began = record["since_best"], record["lost"], record["epoch"]
+        rng.bit_generator.state = json.loads(record["rng"])
+    for epoch in range(began, max_iterations + 1):
+        objective.store(journal, moments.theta, _state(moments, epoch, since_best, lost, rng))
+        losses, rate = [], 0.0
+        for loss, gradient in _gradients(objective, moments, windows, pieces, options.batch, rng):
             if not np.isfinite(loss):
-                theta = theta if objective.best is None else objective.best.copy()
-                first_moment[:] = 0
+                if objective.best is not None:
+                    moments.theta = objective.best
+                moments.mean = np.zeros_like(theta)
                 continue
             losses.append(loss)
-            size = float(np.linalg.norm(gradient))
-            gradient *= min(1.0, options.clip / max(size, 1e-300))
-            count += 1
-            rate = options.learning_rate * 0.5 * (1 + np.cos(np.pi * min(1.0, count / total)))
-            first_moment = 0.9 * first_moment + 0.1 * gradient
-            second_moment = 0.999 * second_moment + 0.001 * gradient**2
-            unbiased = first_moment / (1 - 0.9**count), second_moment / (1 - 0.999**count)
-            theta = _guarded(objective, theta - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8))
-        score = _score(objective, theta, checking) if checking else _score(objective, theta, None)
+            clipped = gradient * min(1.0, options.clip / max(float(np.linalg.norm(gradient)), 1e-300))
+            rate = options.learning_rate * rate_at(options.schedule, (moments.count + 1) / total)
+            moments.update(clipped, rate)
+            moments.theta = _guarded(objective, moments.theta)
+        score = _score(objective, moments.theta, checking)
         since_best = 0 if score < objective.best_loss else since_best + 1
-        objective.keep(theta, score)
+        lost = 0 if losses else lost + 1
+        objective.keep(moments.theta, score)
         mean = float(np.mean(losses)) if losses else np.inf
-        journal.note("adam", epoch, mean, objective.radius(theta), rate, score if checking else np.nan)
+        radius = objective.radius(moments.theta)
+        journal.note("adam", epoch, mean, radius, rate, score if checking else np.nan)
+        if lost >= LOST:
+            return objective.ended(
+                journal, _best(objective, theta), False, f"the network overflowed in {LOST} whole epochs"
+            )
         if checking and since_best >= patience:
-            return _best(objective, theta), True, f"the held-out loss has not improved for {patience} epochs"
-    return _best(objective, theta), True, "the whole schedule was run"
+            word = f"the held-out loss has not improved for {patience} epochs"
+            return objective.ended(journal, _best(objective, theta), True, word)
+    return objective.ended(journal, _best(objective, theta), True, "the whole schedule was run")
+
+
+def _state(moments: Moments, epoch: int, since_best: int, lost: int, rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "mean": moments.mean,
+        "square": moments.square,
+        "count": moments.count,
+        "epoch": epoch,
+        "since_best": since_best,
+        "lost": lost,
+        "rng": json.dumps(rng.bit_generator.state),
+    }
+
+
+def _updates(windows: Windows, pieces: Lanes | None, batch: int) -> int:
+    """Updates of one epoch."""
+    if pieces is None:
+        return -(-len(windows.places) // batch)
+    everything = np.arange(len(pieces.places))
+    return sum(len(pieces.pieces(everything[at : at + batch])) for at in range(0, len(everything), batch))
+
+
+def _gradients(
+    objective: Objective, moments: Moments, windows: Windows, pieces: Lanes | None, batch: int, rng: np.random.Generator
+) -> Iterator[tuple[float, Array]]:
+    """Loss and gradient of every batch of an epoch, at the weights as they are by then."""
+    if pieces is None:
+        order = rng.permutation(len(windows.places))
+        for at in range(0, len(order), batch):
+            yield _on(objective, moments.theta, windows.batch(order[at : at + batch]))
+        return
+    order = rng.permutation(len(pieces.places))
+    for at in range(0, len(order), batch):
+        state: dict[str, Array] = {}
+        for alive, piece in pieces.pieces(order[at : at + batch]):
+            changed: dict[str, Any] = {name: value[alive] for name, value in state.items()}
+            problem = objective.at(moments.theta, replace(piece, **changed))
+            state = _carried(objective, problem, alive, len(order[at : at + batch]))
+            if _counts(problem):
+                yield objective.gradient(moments.theta, problem)
+
+
+def _counts(problem: Problem) -> bool:
+    """Whether a piece holds a target at all."""
+    return bool((counted(problem) > 0).any())
+
+
+def _carried(objective: Objective, problem: Problem, alive: Array, lanes: int) -> dict[str, Array]:
+    """The state of every lane after a piece; zeros where a lane has ended or overflowed."""
+    raw = objective.backend.forward_raw(problem, objective.threads)
+    steps = problem.x.shape[1]
+    last = np.full(len(alive), steps) if problem.lengths is None else problem.lengths
+    state = {}
+    for name, values in (("h0", "h"), ("c0", "c")):
+        if name == "c0" and problem.c0 is None:
+            continue
+        ends = raw[values][np.arange(len(alive)), last - 1]
+        state[name] = np.zeros((lanes, ends.shape[1]))
+        state[name][alive] = np.where(np.isfinite(ends), ends, 0)
+    return state
 
 
 def _best(objective: Objective, theta: Array) -> Array:
     return theta if objective.best is None else objective.best
 
 
-def _on(objective: Objective, theta: Array, problem: Problem) -> Problem:
-    """The problem of some windows under these weights."""
-    whole = objective.at(theta)
-    h0 = np.broadcast_to(whole.h0[:1], problem.h0.shape) if objective.learn_h0 else problem.h0
-    return replace(problem, weights=whole.weights, h0=h0)
-
-
-def _batch_gradient(objective: Objective, theta: Array, windows: Windows, chosen: Array) -> tuple[float, Array]:
-    return objective.gradient(theta, _on(objective, theta, windows.batch(chosen)))
+def _on(objective: Objective, theta: Array, problem: Problem) -> tuple[float, Array]:
+    return objective.gradient(theta, objective.at(theta, problem))
 
 
 def _score(objective: Objective, theta: Array, windows: Windows | None) -> float:
     """Loss on all windows, or on the whole problem."""
     if windows is None:
         return objective.gradient(theta)[0]
-    return _batch_gradient(objective, theta, windows, np.arange(len(windows.places)))[0]
+    return _on(objective, theta, windows.batch(np.arange(len(windows.places))))[0]
 
 
 def _guarded(objective: Objective, theta: Array) -> Array:
-    """The weights, with U shrunk to the stability limit where it is guarded."""
+    """The weights, with the recursion shrunk to the stability limit where it is guarded."""
     if not objective.is_guarded():
         return theta
     radius = objective.radius(theta)
-    if radius > objective.max_radius:
-        objective.weights(theta)["U"][...] *= 0.999 * objective.max_radius / radius
-    return theta
+    if radius <= objective.max_radius or not np.isfinite(radius):
+        return theta
+    shrunk = theta.copy()
+    for name, value in objective.weights(shrunk).items():
+        if name in ("U", "A"):
+            value *= 0.999 * objective.max_radius / radius
+    return shrunk

@@ -16,7 +16,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from .._types import Array
-    from ._train_objective import Journal, Objective
+    from ._train_journal import Journal
+    from ._train_objective import Objective
 
 SINGULAR = 1e-9  # directions of JtJ (scaled to unit diagonal) below this are the freedom of basis
 EXACT = 1e-24  # mean squared error of standardised targets that is rounding
@@ -36,18 +37,25 @@ def levenberg_marquardt(
     objective: Objective, theta: Array, journal: Journal, *, phase: str, max_iterations: int, tolerance: float
 ) -> tuple[Array, bool, str]:
     """Weights, whether converged, and a word why it ended. The best weights also stay in the objective."""
+    record = objective.resume(journal)
+    if record is not None and record["ended"]:
+        return record["theta"], record["done"], record["word"]
+    theta = theta if record is None else record["theta"]
     data = objective.normal_equations(theta)
     loss, JtJ, Jtr = objective.penalised(theta, data)
     if not np.isfinite(loss):
-        return theta, False, "the network overflows at the start"
+        return objective.ended(journal, theta, False, "the network overflows at the start")
     objective.keep(theta, loss)
     scale = np.maximum(np.diag(JtJ), 1e-12 * max(np.diag(JtJ).max(), 1e-300))
-    damping, growth, small = 1e-2, 2.0, 0
+    damping, growth, small, began = 1e-2, 2.0, 0, 0
+    if record is not None:
+        scale, damping, small, began = (record[name] for name in ("scale", "damping", "small", "iteration"))
     refused = False
-    for iteration in range(max_iterations):
+    for iteration in range(began, max_iterations):
+        objective.store(journal, theta, {"scale": scale, "damping": damping, "small": small, "iteration": iteration})
         journal.note(phase, iteration, loss, objective.radius(theta), damping)
         if attainable(JtJ, Jtr) <= tolerance * loss:
-            return theta, True, "converged"
+            return objective.ended(journal, theta, True, "converged")
         while True:
             step = np.linalg.solve(JtJ + np.diag(damping * scale), -Jtr)
             trial = theta + step
@@ -60,9 +68,8 @@ def levenberg_marquardt(
                 break
             damping, growth = damping * growth, growth * 2
             if damping > 1e12:
-                return theta, *_stalled(refused, small, loss)
-            if journal.out_of_time():
-                return theta, False, f"max_seconds={journal.max_seconds:g} were used up"
+                return objective.ended(journal, theta, *_stalled(refused, small, loss))
+            journal.check()
         small = small + 1 if loss - new[0] <= tolerance * loss else 0
         theta, data, (loss, JtJ, Jtr) = trial, new_data, new
         objective.keep(theta, loss)
@@ -72,8 +79,10 @@ def levenberg_marquardt(
         scale = np.maximum(scale, np.diag(JtJ))
         damping, growth = max(damping * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-14), 2.0
         if small >= 5:
-            return theta, True, "converged: five steps in a row gained less than the tolerance"
-    return theta, False, f"max_iterations={max_iterations} reached"
+            return objective.ended(
+                journal, theta, True, "converged: five steps in a row gained less than the tolerance"
+            )
+    return objective.ended(journal, theta, False, f"max_iterations={max_iterations} reached")
 
 
 def _stalled(refused: bool, small: int, loss: float) -> tuple[bool, str]:

@@ -3,99 +3,33 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..models import Elman
 from ..rnn._parameters import names_of, pack, unpack
 from ..rnn._problem import counted
 from ._train_prior import Prior
 
 if TYPE_CHECKING:
     from .._types import Array
-    from ..models import Elman
+    from ..models import Cell
     from ..rnn._problem import Problem
-
-
-class StopTraining(Exception):  # noqa: N818 - a signal, not an error
-    """The time is up, or the callback asked to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of the history.
-
-    Attributes
-    ----------
-    start : int
-        Which start, from 0.
-    phase : str
-        "trial", "lm", "lbfgs" or "adam".
-    iteration : int
-        Within the phase.
-    loss : float
-        Mean squared error of the standardised targets.
-    radius : float
-        Spectral radius of U.
-    damping : float
-        Levenberg-Marquardt damping, or the learning rate of Adam; NaN for L-BFGS.
-    seconds : float
-        Since the call began.
-    validation : float
-        Loss on the held-out part; NaN without one.
-    """
-
-    start: int
-    phase: str
-    iteration: int
-    loss: float
-    radius: float
-    damping: float
-    seconds: float
-    validation: float = float("nan")
-
-
-@dataclass(slots=True)
-class Journal:
-    """Keeps the history, tells the callback, and knows when the time is up."""
-
-    callback: Any
-    max_seconds: float
-    began: float = field(default_factory=time.perf_counter)
-    steps: list[Step] = field(default_factory=list)
-    start: int = 0
-
-    def seconds(self) -> float:
-        """Time since the call began."""
-        return time.perf_counter() - self.began
-
-    def out_of_time(self) -> bool:
-        """Whether the time is up."""
-        return self.seconds() > self.max_seconds
-
-    def note(
-        self, phase: str, iteration: int, loss: float, radius: float, damping: float, validation: float = np.nan
-    ) -> None:
-        """Write one step; raises StopTraining when the callback returns True or the time is up."""
-        step = Step(self.start, phase, iteration, loss, radius, damping, self.seconds(), validation)
-        self.steps.append(step)
-        if self.callback is not None and self.callback(step) is True:
-            raise StopTraining("the callback asked to stop")
-        if self.out_of_time():
-            raise StopTraining(f"max_seconds={self.max_seconds:g} were used up")
+    from ._train_journal import Journal
+    from ._train_penalty import Penalty
 
 
 @dataclass(slots=True)
 class Objective:
     """Loss, gradient and normal equations at a vector of weights; remembers the best vector it was told of.
 
-    Where `frozen` is True the vector is not moved: gradients are zero there. `prior` is a
-    quadratic penalty that is part of the loss and of the gradient, and of the normal equations by `penalised`.
+    Where `frozen` is True the vector is not moved: gradients are zero there. `prior` and `penalty` are part of the loss and
+    of the gradient, and of the normal equations by `penalised`.
     """
 
-    template: Elman
+    template: Any
     problem: Problem
     backend: Any
     threads: int
@@ -104,6 +38,7 @@ class Objective:
     number: int = 0
     frozen: Array | None = None
     prior: Prior | None = None
+    penalty: Penalty | None = None
     best: Array | None = None
     best_loss: float = np.inf
 
@@ -111,24 +46,26 @@ class Objective:
         """Views of the vector by name."""
         views, at = {}, 0
         for name in names_of(self.template, self.learn_h0):
-            shape = (self.template.dims.hidden,) if name == "h0" else getattr(self.template, name).shape
+            shape = (self.template.dims.hidden,) if name in self.template.STARTS else getattr(self.template, name).shape
             count = int(np.prod(shape))
             views[name] = theta[at : at + count].reshape(shape)
             at += count
         return views
 
-    def at(self, theta: Array) -> Problem:
-        """The problem under these weights."""
+    def at(self, theta: Array, problem: Problem | None = None) -> Problem:
+        """The problem (or another with the same sizes) under these weights."""
+        problem = self.problem if problem is None else problem
         weights = self.weights(np.ascontiguousarray(theta))
-        h0 = weights.pop("h0", None)
-        series = self.problem.h0 if h0 is None else np.broadcast_to(h0, self.problem.h0.shape)
-        return replace(self.problem, weights=weights, h0=series)
+        starts = {name: weights.pop(name) for name in self.template.STARTS if name in weights}
+        shared = {name: np.broadcast_to(start, problem.h0.shape) for name, start in starts.items()}
+        changed: dict[str, Any] = {"weights": weights, **shared}
+        return replace(problem, **changed)
 
     def start(self) -> Array:
         """The template's own weights."""
         return pack(self.template, learn_h0=self.learn_h0).astype(np.float64)
 
-    def network(self, theta: Array) -> Elman:
+    def network(self, theta: Array) -> Any:
         """The template with these weights."""
         return unpack(self.template, theta, learn_h0=self.learn_h0)
 
@@ -137,8 +74,9 @@ class Objective:
         self.prior = Prior.around(self.weights(self.start()), strength, noise, adaptive=adaptive)
 
     def penalised(self, theta: Array, data: tuple[float, Array, Array]) -> tuple[float, Array, Array]:
-        """Normal equations of the data with the prior's part."""
-        return data if self.prior is None else self.prior.add_normal(theta, *data)
+        """Normal equations of the data with the parts of prior and penalty."""
+        data = data if self.prior is None else self.prior.add_normal(theta, *data)
+        return data if self.penalty is None else self.penalty.add_normal(theta, *data)
 
     def adapt(self, theta: Array, data: tuple[float, Array, Array]) -> None:
         """Let the data choose the strength of an adaptive prior; the loss of the best weights changes with it."""
@@ -147,13 +85,12 @@ class Objective:
             self.best, self.best_loss = theta.copy(), self.penalised(theta, data)[0]
 
     def radius(self, theta: Array) -> float:
-        """Spectral radius of U."""
-        U = self.weights(theta)["U"]
-        return float(np.abs(np.linalg.eigvals(U)).max()) if np.isfinite(U).all() else np.inf
+        """Spectral radius of U (with the skip path A added); NaN for gated cells, whose U says nothing alone."""
+        return radius_of(self.template, self.weights(theta))
 
     def is_guarded(self) -> bool:
         """Whether U is held below `max_radius`: where nothing else bounds the state."""
-        return self.template.hidden == "identity"
+        return is_guarded(self.template)
 
     def is_stable(self, theta: Array) -> bool:
         """Whether the guard lets these weights pass."""
@@ -172,16 +109,67 @@ class Objective:
         """Loss and gradient; the loss is infinite where the network overflows."""
         at = self.at(theta) if problem is None else problem
         loss, _, gradients = self.backend.loss_and_grad_raw(at, self.threads)
-        if self.learn_h0:
-            gradients["h0"] = gradients["h0"].sum(axis=0)
+        for name in self.template.STARTS if self.learn_h0 else ():
+            gradients[name] = gradients[name].sum(axis=0)
         flat = np.concatenate([np.ravel(gradients[name]) for name in names_of(self.template, self.learn_h0)])
         if self.prior is not None:
             loss, flat = self.prior.add(theta, loss, flat)
+        if self.penalty is not None:
+            loss, flat = self.penalty.add(theta, loss, flat)
         if self.frozen is not None:
             flat[self.frozen] = 0
         return (float(loss), flat) if np.isfinite(loss) and np.isfinite(flat).all() else (np.inf, np.zeros_like(flat))
+
+    def guarded(self, theta: Array) -> tuple[float, Array]:
+        """Loss and gradient; the loss is infinite also where the guard refuses the weights."""
+        return self.gradient(theta) if self.is_stable(theta) else (np.inf, np.zeros_like(theta))
 
     def keep(self, theta: Array, loss: float) -> None:
         """Remember the vector if it is the best so far."""
         if loss < self.best_loss and self.is_stable(theta):
             self.best, self.best_loss = theta.copy(), float(loss)
+
+    # -- going on from a file
+
+    def resume(self, journal: Journal) -> dict[str, Any] | None:
+        """Begin one call of an optimiser; what the file says of it, the best weights and the prior taken over."""
+        record = journal.begin()
+        if record is None:
+            return None
+        self.best = record.get("best")
+        self.best_loss = record["best_loss"]
+        if self.prior is not None:
+            self.prior.strength, self.prior.noise = record["strength"].copy(), record["noise"]
+        return record
+
+    def store(self, journal: Journal, theta: Array, state: dict[str, Any]) -> None:
+        """Keep what the optimiser needs to go on from here."""
+        if journal.store is not None:
+            journal.keep({**self._state(theta), **state, "ended": False})
+
+    def ended(self, journal: Journal, theta: Array, done: bool, word: str) -> tuple[Array, bool, str]:
+        """Keep how a call of an optimiser ended, and give it back."""
+        if journal.store is not None:
+            journal.keep({**self._state(theta), "ended": True, "done": bool(done), "word": word})
+        return theta, bool(done), word
+
+    def _state(self, theta: Array) -> dict[str, Any]:
+        state: dict[str, Any] = {"theta": theta, "best_loss": self.best_loss}
+        if self.best is not None:
+            state["best"] = self.best
+        if self.prior is not None:
+            state |= {"strength": self.prior.strength.copy(), "noise": self.prior.noise}
+        return state
+
+
+def is_guarded(net: Cell) -> bool:
+    """Whether nothing but its weights bounds the state of a network."""
+    return isinstance(net, Elman) and net.hidden == "identity"
+
+
+def radius_of(net: Cell, weights: dict[str, Array]) -> float:
+    """Spectral radius of U, with the skip path A added; NaN for gated cells."""
+    if not isinstance(net, Elman):
+        return np.nan
+    U = weights["U"] + weights["A"] if "A" in weights else weights["U"]
+    return float(np.abs(np.linalg.eigvals(U)).max()) if np.isfinite(U).all() else np.inf

@@ -19,7 +19,8 @@ import numpy as np
 if TYPE_CHECKING:
     from .._types import Array
 
-GROUPS = {"U": 0, "W": 1, "b": 1, "V": 2, "c": 3, "D": 3, "h0": 3}
+GROUPS = {"U": 0, "A": 0, "P": 0, "W": 1, "B": 1, "b": 1, "d": 1, "V": 2, "c": 3, "D": 3, "h0": 3, "c0": 3}
+ALIKE = {"U": "A", "W": "B", "P": "U", "d": "W"}  # where an array is zero, it may move as far as this other one
 WEAKEST, STRONGEST = 1e-2, 1e4
 
 
@@ -38,7 +39,8 @@ class Prior:
     def around(cls, weights: dict[str, Array], strength: float, noise: float, *, adaptive: bool) -> Prior:
         """The prior around these weights."""
         size = {name: float(np.sqrt(np.mean(value**2))) for name, value in weights.items()}
-        size |= {"b": size["W"], "c": 1.0, "D": 1.0, "h0": 1.0}
+        size |= {name: size.get(ALIKE[name], 0.0) for name in ALIKE if size.get(name) == 0}
+        size |= {"b": size["W"], "c": 1.0, "D": 1.0, "h0": 1.0, "c0": 1.0}
         counts = [value.size for value in weights.values()]
         return cls(
             centre=np.concatenate([value.ravel() for value in weights.values()]),

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _registry
 
 if TYPE_CHECKING:
-    from ..models import Elman
-    from ._train_objective import Step
+    from ._train_journal import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,39 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What became of one start.
+
+    Attributes
+    ----------
+    number : int
+        Which start, from 0.
+    kind : str
+        "random", "subspace", "subspace, free" (without the prior), "grown" or "given".
+    loss : float
+        Loss of the standardised part of the data that the starts were raced on; infinite where there was no race.
+    iterations : int
+        Lines of the history that belong to it.
+    outcome : str
+        How its last optimisation ended, or why it failed.
+    """
+
+    number: int
+    kind: str
+    loss: float
+    iterations: int
+    outcome: str
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainResult:
     """A trained network and how it came about.
 
     Attributes
     ----------
-    rnn : Elman
-        The best network found, in the units of the user's data.
+    rnn : Elman, GRU or LSTM
+        The best network found, in the units of the user's data. With a group lasso it has only the units that were left.
     loss : float
         Its mean squared error on the counted targets, in their units.
     converged : bool
@@ -45,6 +70,8 @@ class TrainResult:
         Why it ended.
     method : str
         "lm", "lbfgs" or "adam".
+    why : str
+        Why this method: "asked for", or what decided it.
     history : tuple of Step
         One line per iteration of every start: start, phase, iteration, loss (of standardised targets), radius, damping,
         seconds, validation.
@@ -54,8 +81,10 @@ class TrainResult:
         How many starts were tried.
     warmup : int
         First steps of every series that were not counted.
+    trials : tuple of Start
+        What became of every start.
     radius : float
-        Spectral radius of U.
+        Spectral radius of U (of U + A with a skip path); NaN for gated cells.
     marginal : bool
         Whether a mode of U is so close to the stability limit that its read-out cannot be trusted.
     interrupted : bool
@@ -64,7 +93,7 @@ class TrainResult:
         Time taken.
     """
 
-    rnn: Elman
+    rnn: Any
     loss: float
     converged: bool
     message: str
@@ -77,6 +106,13 @@ class TrainResult:
     marginal: bool
     interrupted: bool
     seconds: float
+    why: str = "asked for"
+    trials: tuple[Start, ...] = ()
+
+    @property
+    def order(self) -> int:
+        """Number of hidden units of the network: with a group lasso, those that were left."""
+        return int(self.rnn.dims.hidden)
 
     def summary(self) -> str:
         """Describe the training in a few lines.
@@ -87,14 +123,20 @@ class TrainResult:
             Network, loss, how it ended, stability, and the failures.
         """
         ended = "converged" if self.converged else "not converged"
-        lines = [
-            repr(self.rnn),
-            f"method {self.method}, {len(self.history)} iterations in {self.seconds:.2f} s, {ended}: {self.message}",
-            f"mean squared error {self.loss:.6g}, warm-up {self.warmup} steps",
-            f"spectral radius of U {self.radius:.4f}" + (" (marginal: prune before reading)" if self.marginal else ""),
-            f"{self.starts} starts, {len(self.failures)} failed",
-        ]
-        lines += [f"  start {failure.start}: {failure.reason}" for failure in self.failures]
+        lines = [repr(self.rnn)]
+        lines.append(
+            f"method {self.method} ({self.why}), {len(self.history)} iterations in {self.seconds:.2f} s, {ended}: "
+            f"{self.message}"
+        )
+        lines.append(f"mean squared error {self.loss:.6g}, warm-up {self.warmup} steps")
+        if not math.isnan(self.radius):
+            lines += [f"spectral radius {self.radius:.4f}" + (" (marginal: prune before reading)" * self.marginal)]
+        lines += [f"{self.starts} starts, {len(self.failures)} failed"]
+        for start in self.trials if len(self.trials) > 1 else ():
+            raced = f"loss {start.loss:.6g}, " if math.isfinite(start.loss) else ""
+            lines += [f"  start {start.number} ({start.kind}): {raced}{start.iterations} iterations, {start.outcome}"]
+        if len(self.trials) <= 1:
+            lines += [f"  start {failure.start}: {failure.reason}" for failure in self.failures]
         return "\n".join(lines)
 
     def plot(self, **options: Any) -> Any:

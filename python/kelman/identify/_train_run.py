@@ -3,27 +3,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..models._activation import ACTIVATIONS
-from ..rnn._parameters import names_of
-from ..rnn._problem import counted, weights_of
-from ._train_adam import AdamOptions, adam
+from ..models import Elman
+from ..rnn._problem import cell_problem, counted
+from ._train_adam import adam
+from ._train_data import offsets_of, scaling_of, shortened, warmup_bound, warmup_needed
+from ._train_imitate import FREE_GAIN
+from ._train_journal import Clock, Journal, StopTraining
 from ._train_lbfgs import lbfgs
 from ._train_lm import levenberg_marquardt
-from ._train_objective import Journal, Objective, StopTraining
+from ._train_objective import Objective, is_guarded, radius_of
+from ._train_penalty import Penalty
 from ._train_prior import WEAKEST
-from ._train_result import Failure, TrainResult
-from ._train_scaling import Scaling, residual_factor
-from ._train_starts import FREE_GAIN, fitted_readout, linear_start, offset_evidence, random_start
+from ._train_result import Failure, Start, TrainResult
+from ._train_scaling import residual_factor
+from ._train_starts import fitted_readout, linear_start, random_start
+from ._train_units import narrowed, widened
 
 if TYPE_CHECKING:
     from .._types import Array
-    from ..models import Elman
     from ..rnn._problem import Problem
+    from ._train_checkpoint import Checkpoint
+    from ._train_settings import Settings
 
 TRIAL_ITERATIONS = 12
 """Iterations that every start gets before the best one goes on."""
@@ -37,82 +43,81 @@ CURVED = 3
 REWEIGHTINGS = 3
 """How often the weighting of several outputs is brought up to date at most."""
 
-OFFSET_EVIDENCE = 4.0
-"""Squared standard errors from zero at which a linear network gets offsets."""
 
-FORGOTTEN = 1e-3
-"""The automatic warm-up ends when the start moves the outputs by less than this part of the error that remains."""
+@dataclass(slots=True)
+class Attempt:
+    """One start: its random numbers, its history, and what became of it."""
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The checked options of one call."""
-
-    method: str
-    start: str
-    starts: int
-    warmup: int | None
-    learn_h0: bool
-    offsets: bool | None
-    shrinkage: float
-    adaptive: bool
-    whiten: bool
-    max_iterations: int | None
-    tolerance: float
-    max_radius: float
-    adam: AdamOptions
+    number: int
+    rng: np.random.Generator
+    journal: Journal
+    kind: str = ""
+    objective: Objective | None = None
+    raced: int = 0
+    outcome: str = ""
+    failure: str | None = None
+    trial_loss: float = np.inf
 
 
+@dataclass
 class Trainer:
     """One call of `train`: its starts, its optimiser, and what became of them."""
 
-    def __init__(
-        self,
-        template: Elman,
-        problem: Problem,
-        settings: Settings,
-        journal: Journal,
-        rng: np.random.Generator,
-        backend: Any,
-        threads: int,
-    ) -> None:
-        self.settings, self.journal, self.rng, self.threads = settings, journal, rng, threads
-        self.backend = backend
-        self.original = problem
-        self.scaling, self.offsets = _scaling(template, problem, settings.offsets)
-        self.template = self.scaling.into(template)
-        self.bound = _warmup_bound(problem)
-        warmup = min(60, self.bound) if settings.warmup is None else settings.warmup
-        self.problem = replace(self.scaling.data(problem), warmup=warmup)
-        self.frozen = None if self.offsets else _offsets_of(template, settings.learn_h0)
-        self.failures: list[Failure] = []
-        self.seen: list[Objective] = []
-        self.polished: list[Objective] = []
-        self.converged, self.message = False, ""
+    given: Any
+    original: Problem
+    settings: Settings
+    clock: Clock
+    seeds: Array
+    backend: Any
+    threads: int
+    parallel: bool
+    store: Checkpoint | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    polished: list[Attempt] = field(default_factory=list)
+    converged: bool = False
+    message: str = ""
+    interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        s = self.settings
+        self.scaling, self.offsets = scaling_of(self.given, self.original, s.offsets)
+        self.template = self.scaling.into(self.given)
+        self.bound = warmup_bound(self.original)
+        warmup = min(60, self.bound) if s.warmup is None else s.warmup
+        self.problem = replace(self.scaling.data(self.original), warmup=warmup)
+        self.attempts = [
+            Attempt(k, np.random.default_rng(seed), Journal(self.clock, k, self.store))
+            for k, seed in enumerate(self.seeds.tolist())
+        ]
 
     def run(self) -> TrainResult:
         """Race the starts, polish the best, and fold the scaling back."""
-        interrupted = False
         try:
-            for objective in self._race():
-                if self._polish(objective):
+            self._race()
+            for attempt in self._ranked():
+                if self._polish(attempt):
                     break
         except StopTraining as stop:
             self.message, self.converged = str(stop), False
         except KeyboardInterrupt:
-            self.message, self.converged, interrupted = "interrupted", False, True
-        return self._result(self._best(), interrupted)
+            self.message, self.converged, self.interrupted = "interrupted", False, True
+        finally:
+            if self.store is not None:
+                self.store.write()
+        return self._result()
 
     # -- the starts
 
-    def _objective(self, rnn: Elman, *, strength: float | None = None) -> Objective:
+    def _objective(self, rnn: Any, *, strength: float | None = None) -> Objective:
         s = self.settings
         strength = s.shrinkage if strength is None else strength
-        objective = Objective(
-            rnn, self.problem, self.backend, self.threads, s.learn_h0, s.max_radius, frozen=self.frozen
-        )
+        objective = Objective(rnn, _fitting(self.problem, rnn), self.backend, self.threads, s.learn_h0, s.max_radius)
+        objective.frozen = None if self.offsets else offsets_of(rnn, s.learn_h0)
         if strength > 0:
             objective.hold(strength, self._noise(objective), adaptive=s.adaptive and strength > WEAKEST)
+        if s.group_lasso > 0 or s.l2:
+            weights = objective.weights(objective.start())
+            objective.penalty = Penalty.on(weights, rnn.dims.hidden, s.l2, s.group_lasso)
         return objective
 
     def _noise(self, objective: Objective) -> float:
@@ -120,29 +125,52 @@ class Trainer:
         loss = objective.gradient(objective.start())[0]
         return (loss if np.isfinite(loss) else 1.0) / float((counted(self.problem) > 0).sum())
 
-    def _begin(self, k: int) -> Objective:
-        """The k-th start: of the wanted kind first, then (to see whether the data are curved) a free one, then random ones."""
-        kind, s = self.settings.start, self.settings
+    def _begin(self, attempt: Attempt) -> Objective:
+        """A start: of the wanted kind first, then (to see whether the data are curved) a free one, then random ones."""
+        kind, s, k = self.settings.start, self.settings, attempt.number
         if kind == "subspace" and (k == 0 or (k == 1 and s.adaptive)):
+            free = k > 0
             start = linear_start(
-                self.template, self.problem, self.rng, self._states, FREE_GAIN if k else None, full=k > 0
+                self.template, self.problem, attempt.rng, self._states, FREE_GAIN if free else None, full=free
             )
             if start is not None:
-                return self._objective(start, strength=WEAKEST if k else None)
+                attempt.kind = "subspace, free" if free else "subspace"
+                return self._objective(start, strength=WEAKEST if free else None)
         if kind == "given" and k == 0:
+            attempt.kind = "given"
             return self._objective(self.template)
-        return self._objective(self._random(), strength=0.0 if kind == "subspace" else None)
+        if kind == "grow":
+            attempt.kind = "grown"
+            return self._grown(attempt)
+        attempt.kind = "random"
+        return self._objective(self._random(attempt.rng), strength=0.0 if kind == "subspace" else None)
 
-    def _random(self) -> Elman:
+    def _random(self, rng: np.random.Generator) -> Any:
         """A random start whose readout fits the first part of the data."""
-        start = random_start(self.template, self.rng)
+        start = random_start(self.template, rng)
         few, states = self._first_states(start)
         return fitted_readout(start, few, states)
 
-    def _first_states(self, rnn: Elman) -> tuple[Problem, Array]:
+    def _grown(self, attempt: Attempt) -> Objective:
+        """A start that has grown unit by unit from one, each size trained for a while on part of the data."""
+        whole = self.template
+        one = narrowed(whole, np.arange(whole.dims.hidden) < 1)
+        start = random_start(one, attempt.rng)
+        while True:
+            objective = self._objective(fitted_readout(start, *self._first_states(start)))
+            if start.dims.hidden == whole.dims.hidden:
+                return objective
+            objective.problem = shortened(objective.problem, TRIAL_STEPS * objective.start().size)
+            self._optimise(objective, attempt, "trial")
+            best = objective.start() if objective.best is None else objective.best
+            start = widened(objective.network(best), attempt.rng)
+
+    def _first_states(self, rnn: Any) -> tuple[Problem, Array]:
         """The first part of the data, and the states of a network there."""
-        few = _shortened(self.problem, 2 * TRIAL_STEPS * rnn.U.size)
-        ran = replace(few, weights=weights_of(rnn, few.x.dtype), options={"hidden": rnn.hidden})
+        few = shortened(self.problem, 2 * TRIAL_STEPS * rnn.U.size)
+        ran = cell_problem(rnn.replace(**dict.fromkeys(rnn.STARTS)), few.x, few.lengths)
+        if rnn.dims.hidden == few.h0.shape[1]:
+            ran = replace(ran, h0=few.h0, c0=few.c0 if "c0" in rnn.STARTS else None)
         return few, self.backend.forward_raw(ran, self.threads)["h"]
 
     def _states(self, rnn: Elman) -> Array:
@@ -151,28 +179,57 @@ class Trainer:
         h: Array = states[:, few.warmup :].reshape(-1, rnn.dims.hidden)
         return h[np.isfinite(h).all(axis=1)]
 
-    def _race(self) -> list[Objective]:
-        """Every start after a few iterations, best first; one start alone goes straight on."""
-        longer = CURVED if self.settings.adaptive else 1
-        for k in range(self.settings.starts):
-            self.journal.start = k
-            objective = self._begin(k)
-            objective.number = k
-            if self.settings.starts > 1:
-                objective.problem = _shortened(self.problem, longer * TRIAL_STEPS * objective.start().size)
-            self.seen.append(objective)
+    def _race(self) -> None:
+        """Give every start a few iterations, side by side where there are threads; one start alone goes straight on."""
+        workers = min(self.threads, len(self.attempts)) if self.parallel else 1
+        if workers == 1:
+            for attempt in self.attempts:
+                self._try(attempt)
+            return
+        every, self.threads = self.threads, max(1, self.threads // workers)
+        with ThreadPoolExecutor(workers) as pool:
+            futures = [pool.submit(self._try, attempt) for attempt in self.attempts]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                self.clock.stopped.set()
+                raise
+        self.threads = every
+        for attempt in self.attempts:
+            if attempt.objective is not None:
+                attempt.objective.threads = every
+
+    def _try(self, attempt: Attempt) -> None:
+        """Race one start."""
+        s = self.settings
+        try:
+            objective = attempt.objective = self._begin(attempt)
+            objective.number = attempt.number
+            if s.starts > 1:
+                longer = CURVED if s.adaptive else 1
+                objective.problem = shortened(self.problem, longer * TRIAL_STEPS * objective.start().size)
             first = objective.gradient(objective.start())[0]
             if not np.isfinite(first) or not objective.is_stable(objective.start()):
-                self.failures.append(Failure(k, "the start is unstable on these data"))
-                continue
+                attempt.failure = "the start is unstable on these data"
+                return
             objective.keep(objective.start(), first)
-            if self.settings.starts > 1:
-                self._optimise(objective, "trial")
-        return sorted((o for o in self.seen if o.best is not None), key=self._score)
+            if s.starts > 1:
+                attempt.outcome = self._optimise(objective, attempt, "trial")[1]
+                attempt.trial_loss = objective.best_loss
+        except np.linalg.LinAlgError as error:
+            attempt.failure = f"linear algebra gave up ({error})"
+        finally:
+            attempt.raced = len(attempt.journal.steps)
+
+    def _ranked(self) -> list[Attempt]:
+        """The starts that can go on, best first."""
+        able = [a for a in self.attempts if a.objective is not None and a.objective.best is not None]
+        return sorted((a for a in able if a.failure is None), key=lambda a: self._score(cast("Objective", a.objective)))
 
     def _score(self, objective: Objective) -> float:
         """Loss after the race; where starts differ in freedom, with what its weights are worth (BIC)."""
-        if not self.settings.adaptive:
+        if not self.settings.adaptive or self.settings.starts == 1:
             return objective.best_loss
         loss, JtJ, _ = objective.normal_equations(cast("Array", objective.best))
         count = float((counted(objective.problem) > 0).sum())
@@ -181,8 +238,8 @@ class Trainer:
 
     # -- the optimisers
 
-    def _optimise(self, objective: Objective, phase: str) -> tuple[bool, str]:
-        s = self.settings
+    def _optimise(self, objective: Objective, attempt: Attempt, phase: str) -> tuple[bool, str]:
+        s, journal = self.settings, attempt.journal
         theta = objective.start() if objective.best is None else objective.best
         iterations = (
             TRIAL_ITERATIONS * (CURVED if s.adaptive else 1)
@@ -191,43 +248,53 @@ class Trainer:
         )
         if s.method == "lm":
             _, done, word = levenberg_marquardt(
-                objective, theta, self.journal, phase=phase, max_iterations=iterations, tolerance=s.tolerance
+                objective, theta, journal, phase=phase, max_iterations=iterations, tolerance=s.tolerance
             )
         elif s.method == "lbfgs":
             iterations = 10 * iterations if phase == "trial" else iterations
-            _, done, word = lbfgs(objective, theta, self.journal, max_iterations=iterations, tolerance=s.tolerance / 10)
+            _, done, word = lbfgs(objective, theta, journal, max_iterations=iterations, tolerance=s.tolerance / 10)
         else:
-            _, done, word = adam(
-                objective, theta, self.journal, s.adam, max_iterations=iterations or None, rng=self.rng
-            )
+            _, done, word = adam(objective, theta, journal, s.adam, max_iterations=iterations or None, rng=attempt.rng)
         return done, word
 
-    def _polish(self, objective: Objective) -> bool:
-        """Bring one start to the end, with a longer warm-up if its network remembers longer; False if it failed."""
-        self.journal.start = objective.number
+    def _polish(self, attempt: Attempt) -> bool:
+        """Bring one start to the end; False if it failed."""
+        objective = cast("Objective", attempt.objective)
         if objective.prior is not None:
             objective.prior.adaptive = self.settings.adaptive
         self._move_to(objective, self.problem)
-        self.polished.append(objective)
-        self.converged, self.message = self._optimise(objective, self.settings.method)
+        self.polished.append(attempt)
+        try:
+            self._finish(attempt, objective)
+        except np.linalg.LinAlgError as error:
+            self.converged, self.message = False, f"linear algebra gave up ({error})"
+            attempt.failure = self.message
+        attempt.outcome = self.message
+        return attempt.failure is None
+
+    def _finish(self, attempt: Attempt, objective: Objective) -> None:
+        """Optimise on all data, with a longer warm-up if the network remembers longer, then without lasso, then whitened."""
+        s = self.settings
+        self.converged, self.message = self._optimise(objective, attempt, s.method)
         for _ in range(2):
             needed = self._warmup_needed(objective)
-            if self.settings.warmup is not None or self.settings.method == "adam" or needed <= self.problem.warmup:
+            if s.warmup is not None or s.method == "adam" or needed <= self.problem.warmup:
                 break
             self.problem = replace(self.problem, warmup=needed)
             self._move_to(objective, self.problem)
-            self.converged, self.message = self._optimise(objective, self.settings.method)
-        failed = not np.isfinite(objective.best_loss) or "stability limit" in self.message
-        if failed:
-            self.failures.append(Failure(objective.number, self.message))
-            return False
-        for _ in range(REWEIGHTINGS if self.settings.whiten else 0):
+            self.converged, self.message = self._optimise(objective, attempt, s.method)
+        if not np.isfinite(objective.best_loss) or "stability limit" in self.message:
+            attempt.failure = self.message
+            return
+        if s.group_lasso > 0:
+            objective = attempt.objective = self._without_dead(objective)
+            self.converged, self.message = self._optimise(objective, attempt, s.method)
+        for _ in range(REWEIGHTINGS if s.whiten else 0):
             moved = self._reweighted(objective)
             if moved is None:
                 break
-            objective = self.polished[-1] = moved
-            self.converged, self.message = self._optimise(objective, self.settings.method)
-        return True
+            objective = attempt.objective = moved
+            self.converged, self.message = self._optimise(objective, attempt, s.method)
 
     def _move_to(self, objective: Objective, problem: Problem) -> None:
         """Go on with other data: the best weights stay, their loss is computed anew."""
@@ -235,116 +302,94 @@ class Trainer:
         if objective.best is not None:
             objective.best_loss = objective.gradient(objective.best)[0]
 
+    def _without_dead(self, objective: Objective) -> Objective:
+        """The network of the units that the lasso has left, to be trained without it (its pull is a bias)."""
+        best, penalty = cast("Array", objective.best), cast("Penalty", objective.penalty)
+        alive = penalty.surviving(best)
+        if not alive.any():
+            alive[np.argmax(penalty.norms(best))] = True
+        net = narrowed(objective.network(best), alive)
+        starts = {name: getattr(self.problem, name) for name in net.STARTS}
+        starts = {name: start[:, alive] for name, start in starts.items()}
+        self.problem = replace(self.problem, **cast("dict[str, Any]", starts))
+        self.settings = replace(self.settings, group_lasso=0.0)
+        left = self._objective(net)
+        left.number = objective.number
+        left.keep(left.start(), left.gradient(left.start())[0])
+        return left
+
     def _reweighted(self, objective: Objective) -> Objective | None:
         """The network on targets in which its residuals are white and equal; None where they nearly are, or cannot be."""
         best = cast("Array", objective.best)
+        if objective.template.output != "identity":
+            return None
         factor = residual_factor(self.problem, self.backend.forward_raw(objective.at(best), self.threads)["y"])
-        if objective.template.output != "identity" or factor is None:
+        if factor is None:
             return None
         user = self.scaling.out_of(objective.network(best))
         self.scaling = replace(self.scaling, L=self.scaling.L @ factor)
-        self.problem = replace(self.scaling.data(self.original), warmup=self.problem.warmup)
+        targets = self.scaling.data(self.original).y
+        self.problem = replace(self.problem, y=targets)
         moved = self._objective(self.scaling.into(user))
         moved.number = objective.number
         moved.keep(moved.start(), moved.gradient(moved.start())[0])
         return moved
 
     def _warmup_needed(self, objective: Objective) -> int:
-        """Steps after which the start moves the outputs by less than FORGOTTEN of the root mean squared error."""
         theta = objective.start() if objective.best is None else objective.best
-        net = objective.network(theta)
-        steps = min(self.problem.x.shape[1], 5000)
-        few = replace(objective.at(theta), x=self.problem.x[:8, :steps], h0=self.problem.h0[:8], lengths=None)
-        h = self.backend.forward_raw(few, self.threads)["h"].reshape(-1, net.dims.hidden)
-        h = h[np.isfinite(h).all(axis=1)]
-        spread = h.std(axis=0) if len(h) else np.ones(net.dims.hidden)
-        slope = _mean_slope(net.hidden, h)
-        F = slope[:, None] * net.U
-        effect = np.array(net.V)
         error = objective.gradient(theta)[0]
-        enough = FORGOTTEN * (float(np.sqrt(error)) if 0 < error < 1 else 1.0)
-        for k in range(self.bound):
-            if np.abs(effect * spread).max() < enough:
-                return k
-            effect = effect @ F
-        return self.bound
+        return warmup_needed(
+            objective.network(theta), objective.at(theta), error, self.bound, self.backend, self.threads
+        )
 
     # -- the end
 
     def _best(self) -> Objective:
         """The best of the polished starts, else of all; never nothing."""
-        seen = [o for o in self.polished if np.isfinite(o.best_loss)] or [o for o in self.seen if o.best is not None]
+        polished = [a.objective for a in self.polished if a.objective is not None]
+        raced = [a.objective for a in self.attempts if a.objective is not None and a.objective.best is not None]
+        seen = [o for o in polished if np.isfinite(o.best_loss)] or raced
         if seen:
             return min(seen, key=lambda o: o.best_loss)
         self.message = self.message or "every start failed"
-        return self._objective(self._random())
+        if self.settings.start == "given":
+            return self._objective(self.template, strength=0.0)
+        return self._objective(self._random(self.attempts[0].rng), strength=0.0)
 
-    def _result(self, objective: Objective, interrupted: bool) -> TrainResult:
+    def _result(self) -> TrainResult:
+        objective, s = self._best(), self.settings
         scaled = objective.network(objective.start() if objective.best is None else objective.best)
         rnn = self.scaling.out_of(scaled)
         final = replace(self.original.with_weights(rnn), warmup=self.problem.warmup)
         loss = float(self.backend.loss_and_grad_raw(final, self.threads)[0])
-        radius = float(np.abs(np.linalg.eigvals(rnn.U)).max())
+        radius = radius_of(rnn, rnn.weights)
+        history = [step for a in self.attempts for step in a.journal.steps[: a.raced]]
+        history += [step for a in self.polished for step in a.journal.steps[a.raced :]]
         return TrainResult(
             rnn=rnn,
             loss=loss,
             converged=self.converged,
             message=self.message,
-            method=self.settings.method,
-            history=tuple(self.journal.steps),
-            failures=tuple(self.failures),
-            starts=self.settings.starts,
+            method=s.method,
+            history=tuple(history),
+            failures=tuple(Failure(a.number, a.failure) for a in self.attempts if a.failure is not None),
+            starts=s.starts,
             warmup=self.problem.warmup,
             radius=radius,
-            marginal=rnn.hidden == "identity" and radius > 1 - 5 * (1 - self.settings.max_radius),
-            interrupted=interrupted,
-            seconds=self.journal.seconds(),
+            marginal=is_guarded(rnn) and radius > 1 - 5 * (1 - s.max_radius),
+            interrupted=self.interrupted,
+            seconds=self.clock.seconds(),
+            why=s.why,
+            trials=tuple(
+                Start(a.number, a.kind, a.trial_loss, len(a.journal.steps), a.failure or a.outcome)
+                for a in self.attempts
+            ),
         )
 
 
-def _scaling(template: Elman, problem: Problem, offsets: bool | None) -> tuple[Scaling, bool]:
-    """The scaling, and whether the network gets offsets: None asks the data, where network and start are linear."""
-    linear = template.output == "identity"
-    centred = Scaling.of(problem, linear_output=linear, centred=True)
-    if offsets is None:
-        offsets = not template.is_linear or bool(template.b.any() or template.c.any())
-        if not offsets:
-            y_mean = np.linalg.solve(centred.L, centred.y_mean)
-            evidence = offset_evidence(
-                centred.data(problem), centred.x_mean / centred.x_std, y_mean, template.dims.hidden
-            )
-            offsets = evidence > OFFSET_EVIDENCE
-    return (centred if offsets else Scaling.of(problem, linear_output=linear, centred=False)), offsets
-
-
-def _offsets_of(template: Elman, learn_h0: bool) -> Array:
-    """True where the vector of weights holds b and c."""
-    names = names_of(template, learn_h0)
-    sizes = [template.dims.hidden if name == "h0" else getattr(template, name).size for name in names]
-    return np.repeat([name in ("b", "c") for name in names], sizes)
-
-
-def _shortened(problem: Problem, count: int) -> Problem:
-    """The first steps (of the first series, where there are many) with about `count` targets."""
-    n, steps, _ = problem.x.shape
-    few = max(1, min(n, -(-count // steps)))
-    last = min(steps, max(count + problem.warmup, 2 * problem.warmup + 2))
-    lengths = None if problem.lengths is None else np.minimum(problem.lengths[:few], last)
-    mask = None if problem.mask is None else problem.mask[:few, :last]
-    y = cast("Array", problem.y)[:few, :last]
-    short = replace(problem, x=problem.x[:few, :last], y=y, h0=problem.h0[:few], lengths=lengths, mask=mask)
-    return short if counted(short).sum() >= count / 2 else problem
-
-
-def _warmup_bound(problem: Problem) -> int:
-    """A tenth of the length of a typical series."""
-    typical = problem.x.shape[1] if problem.lengths is None else float(np.median(problem.lengths))
-    return int(typical) // 10
-
-
-def _mean_slope(word: str, h: Array) -> Array:
-    """Average slope of each unit along the states h (K, h), from its outputs."""
-    if len(h) == 0:
-        return np.ones(h.shape[1])
-    slopes: Array = ACTIVATIONS[word].slope(h).mean(axis=0)
-    return slopes
+def _fitting(problem: Problem, rnn: Any) -> Problem:
+    """The problem with the starts of the first units, where the network has fewer."""
+    n = rnn.dims.hidden
+    if problem.h0.shape[1] == n:
+        return problem
+    return replace(problem, h0=problem.h0[:, :n], c0=None if problem.c0 is None else problem.c0[:, :n])

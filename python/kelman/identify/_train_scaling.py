@@ -9,7 +9,7 @@ is one on the user's data with other weights:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..rnn._problem import Problem, counted, within
 
 if TYPE_CHECKING:
     from .._types import Array
-    from ..models import Elman
+    from ..models import Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +56,38 @@ class Scaling:
         )
         return replace(problem, x=(problem.x - self.x_mean) / self.x_std, y=y)
 
-    def into(self, rnn: Elman) -> Elman:
+    def into(self, rnn: Any) -> Any:
         """The network on scaled data that does what `rnn` does on the user's."""
+        changes = {"W": rnn.W * self.x_std, "b": rnn.b + rnn.W @ self.x_mean}
+        if getattr(rnn, "B", None) is not None:
+            changes["B"] = rnn.B * self.x_std
+        if rnn.V is None:
+            return rnn.replace(**changes)
         inverse = np.linalg.inv(self.L)
         direct = np.zeros((rnn.dims.outputs, rnn.dims.inputs)) if rnn.D is None else rnn.D
         return rnn.replace(
-            W=rnn.W * self.x_std,
-            b=rnn.b + rnn.W @ self.x_mean,
+            **changes,
             V=inverse @ rnn.V,
             c=inverse @ (rnn.c - self.y_mean + direct @ self.x_mean),
             D=None if rnn.D is None else inverse @ rnn.D * self.x_std,
         )
 
-    def out_of(self, scaled: Elman) -> Elman:
+    def out_of(self, scaled: Any) -> Any:
         """The network on the user's data that does what `scaled` does on scaled data."""
         W = scaled.W / self.x_std
+        changes = {"W": W, "b": scaled.b - W @ self.x_mean}
+        if getattr(scaled, "B", None) is not None:
+            changes["B"] = scaled.B / self.x_std
+        if scaled.V is None:
+            return scaled.replace(**changes)
         D = None if scaled.D is None else self.L @ scaled.D / self.x_std
         c = self.L @ scaled.c + self.y_mean
-        return scaled.replace(
-            W=W, b=scaled.b - W @ self.x_mean, V=self.L @ scaled.V, D=D, c=c if D is None else c - D @ self.x_mean
-        )
+        return scaled.replace(**changes, V=self.L @ scaled.V, D=D, c=c if D is None else c - D @ self.x_mean)
+
+
+def can_centre(net: Cell) -> bool:
+    """Whether means can be taken off the data and put back into the weights: not past a skip path, which has no offset."""
+    return net.V is not None and getattr(net, "B", None) is None
 
 
 def residual_factor(problem: Problem, predicted: Array) -> Array | None:

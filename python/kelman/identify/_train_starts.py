@@ -2,63 +2,75 @@
 """Where training begins: random weights, or a linear model found by regression and realisation.
 
 Both speak of standardised data. The linear model: regress y_k on x_k, x_{k-1}, ..., realise the coefficients (the
-Markov parameters V F^i W of the predictor) as a state space of the wanted size, and give it to the network at an
-operating point of its activation where that is nearly linear. With h = s0 + g (p - p0) near the pre-activation p0,
-    U' = U / g,  W' = W,  b' = p0 - U s0 / g,  V' = V / g,  c' = c - V s0 / g,
-the states scaled so that the pre-activations move by `gain`. Small gain: nearly exact, to be released by training.
+Markov parameters V F^i W of the predictor) as a state space, and let the network imitate it (`_train_imitate`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..lti import ho_kalman
-from ..models import Elman
-from ..models._activation import ACTIVATIONS
+from ..models import LSTM, Elman
 from ..rnn._problem import counted
+from ._train_imitate import imitation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._types import Array
-    from ..models._activation import Activation
     from ..rnn._problem import Problem
 
-GAIN: dict[str, float] = {"relu": 1.0, "leaky_relu": 1.0}
-"""Standard deviation of the pre-activations after a subspace start, where it is not 0.05."""
 
-FREE_GAIN = 0.3
-"""The same for the start that is to find out whether the data are curved."""
+def random_start(like: Any, rng: np.random.Generator) -> Any:
+    """Weights of a size at which a network neither explodes nor forgets at once.
 
-OPERATING_POINT: dict[str, float] = {"relu": 4.0, "leaky_relu": 4.0, "softplus": 1.0}
-"""Pre-activation around which the network starts, where it is not 0."""
-
-
-def random_start(like: Elman, rng: np.random.Generator) -> Elman:
-    """U half an orthogonal matrix, W and V small, rectified units switched on."""
+    Elman: U half an orthogonal matrix (with a skip path: A is, and U is small), W and V small, rectified units switched on.
+    Gated: U and W uniform within 1/sqrt(h), the gate that forgets open at first.
+    """
     n, i, o, _ = like.dims
-    Q, R = np.linalg.qr(rng.normal(size=(n, n)))
-    U = 0.5 * Q * np.where(np.diag(R) < 0, -1.0, 1.0)
-    W = 0.3 * rng.normal(size=(n, i))
-    V = 0.3 * rng.normal(size=(o, n))
-    b = np.full(n, 0.5 if like.hidden in ("relu", "leaky_relu") else 0.0)
-    return like.replace(U=U, W=W, b=b, V=V, c=np.zeros(o))
+    changes: dict[str, Any] = {}
+    if isinstance(like, Elman):
+        Q, R = np.linalg.qr(rng.normal(size=(n, n)))
+        half = 0.5 * Q * np.where(np.diag(R) < 0, -1.0, 1.0)
+        changes["W"] = 0.3 * rng.normal(size=(n, i))
+        V = 0.3 * rng.normal(size=(o, n))
+        changes["U"] = half if like.A is None else 0.1 * rng.normal(size=(n, n)) / np.sqrt(n)
+        changes["b"] = np.full(n, 0.5 if like.hidden in ("relu", "leaky_relu") else 0.0)
+        if like.A is not None:
+            changes["A"] = half
+        if like.B is not None:
+            changes["B"] = 0.3 * rng.normal(size=(n, i))
+    else:
+        bound = 1 / np.sqrt(n)
+        changes["U"], changes["W"] = rng.uniform(-bound, bound, like.U.shape), rng.uniform(-bound, bound, like.W.shape)
+        V = rng.uniform(-bound, bound, (o, n))
+        changes["b"] = np.zeros(like.b.shape)
+        if isinstance(like, LSTM):
+            changes["b"][n : 2 * n] = 1.0
+        for name in ("d", "P"):
+            if getattr(like, name, None) is not None:
+                changes[name] = np.zeros(getattr(like, name).shape)
+    if like.V is not None:
+        changes |= {"V": V, "c": np.zeros(o)}
+    return like.replace(**changes)
 
 
-def fitted_readout(rnn: Elman, problem: Problem, h: Array) -> Elman:
+def fitted_readout(rnn: Any, problem: Problem, h: Array) -> Any:
     """The network with V fitted to the targets by least squares, given its states h.
 
     A random V whose sign disagrees with the data leads into the saddle V = W = 0.
     """
-    if rnn.output != "identity":
+    if rnn.output != "identity" or rnn.V is None:
         return rnn
     y, weight = cast("Array", problem.y), counted(problem)
     V = np.array(rnn.V)
     for j in range(rnn.dims.outputs):
-        used = weight[:, :, j] > 0
+        used = (weight[:, :, j] > 0) & np.isfinite(h).all(axis=2)
         rows = h[used]
+        if len(rows) == 0:
+            continue
         gram = rows.T @ rows
         ridge = 1e-3 * max(np.trace(gram) / len(gram), 1e-300)
         V[j] = np.linalg.solve(gram + ridge * np.eye(len(gram)), rows.T @ (y[:, :, j][used] - rnn.c[j]))
@@ -66,21 +78,23 @@ def fitted_readout(rnn: Elman, problem: Problem, h: Array) -> Elman:
 
 
 def linear_start(
-    like: Elman,
+    like: Any,
     problem: Problem,
     rng: np.random.Generator,
     states: Callable[[Elman], Array],
     gain: float | None = None,
     *,
     full: bool = False,
-) -> Elman | None:
+) -> Any:
     """The network nearest to a linear model of the data: a regression on the past, realised with as many states as stand
     above the noise of the regression (`full`: with as many as there are units). `states` runs a network on the data and
     gives its states (K, h).
 
-    None where there are too few data for the regression.
+    None where there are too few data for the regression, or the network has no linear readout.
     """
     n, i, o, _ = like.dims
+    if like.V is None:
+        return None
     lags = _lags(problem, n)
     if _normal_equations(problem, lags, 0)[3] <= 2 * lags * i:
         return None
@@ -100,8 +114,8 @@ def linear_start(
         U = np.block([[U, np.zeros((rank, spare))], [np.zeros((spare, rank)), 0.5 * np.eye(spare)]])
         W = np.vstack([W, 0.3 * rng.normal(size=(spare, i))])
         V = np.hstack([V, 1e-3 * rng.normal(size=(o, spare))])
-    linear = like.replace(U=U, W=W, b=np.zeros(n), V=V, c=np.zeros(o), hidden="identity", output="identity")
-    return _at_operating_point(_unit_states(linear, states(linear)), like.hidden, gain)
+    linear = Elman(U, W, None, V, None, "identity")
+    return imitation(_unit_states(linear, states(linear)), like, gain)
 
 
 def _lags(problem: Problem, n: int) -> int:
@@ -174,19 +188,3 @@ def _unit_states(linear: Elman, h: Array) -> Elman:
     size = np.sqrt(np.maximum((h**2).mean(axis=0), 1e-300))
     size = np.where(np.isfinite(size) & (size > 1e-100), size, 1.0)
     return linear.replace(U=linear.U * size / size[:, None], W=linear.W / size[:, None], V=linear.V * size)
-
-
-def _at_operating_point(linear: Elman, word: Activation, gain: float | None) -> Elman:
-    """The linear network imitated by one with another activation."""
-    if word == "identity":
-        return linear
-    row = ACTIVATIONS[word]
-    at = np.array([OPERATING_POINT.get(word, 0.0)])
-    s0, g = float(row.function(at)[0]), float(row.derivative(at)[0])
-    size = GAIN.get(word, 0.05 if gain is None else gain)
-    U, V = linear.U / g, linear.V / (g * size)
-    ones = np.full(linear.dims.hidden, s0)
-    changed = linear.replace(
-        U=U, W=linear.W * size, b=at - U @ ones, V=V, c=linear.c - V @ ones, hidden=word, h0=linear.h0
-    )
-    return changed if s0 == 0 else changed.replace(h0=ones)

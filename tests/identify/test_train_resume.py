@@ -1,0 +1,148 @@
+"""Checkpoints and parallel starts: an interruption or another number of threads changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kelman
+from kelman.errors import KelmanError
+from kelman.identify import Step, TrainResult
+from tests.identify.bed import series
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "lm": {"hidden": "identity", "starts": 2},
+    "lm with a prior": {"hidden": "tanh", "max_iterations": 8},
+    "lbfgs": {"hidden": "identity", "method": "lbfgs", "max_iterations": 40},
+    "adam": {"hidden": "identity", "method": "adam", "max_iterations": 8, "window": 50},
+    "adam with carried states": {"method": "adam", "max_iterations": 8, "window": 50, "carry": True, "schedule": "onecycle"},
+    "grown": {"hidden": "identity", "start": "grow", "max_iterations": 10},
+    "two outputs": {"hidden": "identity", "starts": 1, "max_iterations": 10},
+}  # fmt: skip
+
+
+def trained(recipe: str, **options: Any) -> TrainResult:
+    """A short training by one of the recipes."""
+    z = series(40, 1_500)
+    y = z[1:]
+    if recipe == "two outputs":
+        y = np.stack([y, 0.5 * y + 0.1 * series(41, 1_500)[1:]], axis=1)
+    return kelman.train(3, z[:-1], y, **{**RECIPES[recipe], **options})
+
+
+class Interrupt:
+    """Presses Ctrl-C at the so-manieth step that is told."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, _: Step) -> None:
+        """Count one step."""
+        self.left -= 1
+        if self.left <= 0:
+            raise KeyboardInterrupt
+
+
+def same(one: TrainResult, two: TrainResult) -> None:
+    """Two results are equal to the bit, but for the time they took."""
+    for name, value in one.rnn.weights.items():
+        np.testing.assert_array_equal(getattr(two.rnn, name), value)
+    assert (one.loss, one.converged, one.message, one.warmup) == (two.loss, two.converged, two.message, two.warmup)
+
+    def lines(result: TrainResult) -> list[tuple[Any, ...]]:
+        return [(s.start, s.phase, s.iteration, s.loss, s.damping) for s in result.history]
+
+    np.testing.assert_equal(lines(one), lines(two))
+    assert one.trials == two.trials
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_resumed_training_equals_an_uninterrupted_one(recipe: str, tmp_path: Path) -> None:
+    """Interrupted at several places and continued from the file, training ends with the same bits."""
+    whole = trained(recipe)
+    total = len(whole.history)
+    assert total > 5
+    file = tmp_path / "training.npz"
+    for stop in (2, total // 3, total // 3):
+        part = trained(recipe, checkpoint=file, progress=Interrupt(stop))
+        assert part.interrupted and np.isfinite(part.loss)
+    same(whole, trained(recipe, checkpoint=file))
+    calls: list[Step] = []
+    same(whole, trained(recipe, checkpoint=file, progress=calls.append))
+    assert not calls
+
+
+def test_resuming_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """The continued run does not repeat the iterations before the interruption."""
+    file = tmp_path / "training.npz"
+    first = trained("lbfgs", checkpoint=file, progress=lambda step: step.iteration >= 12)
+    assert "asked to stop" in first.message
+    told: list[Step] = []
+    trained("lbfgs", checkpoint=file, progress=told.append)
+    assert told[0].iteration == 12
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    """Other data, options or seeds, foreign files and missing folders raise errors that name the checkpoint."""
+    file = tmp_path / "training.npz"
+    trained("lm", checkpoint=file, max_iterations=2)
+    for change in ({"max_iterations": 3}, {"rng": 1}, {"starts": 3}):
+        with pytest.raises(KelmanError, match=r"checkpoint: .* belongs to another training"):
+            trained("lm", checkpoint=file, **{"max_iterations": 2, **change})
+    with pytest.raises(KelmanError, match="belongs to another training"):
+        kelman.train(3, np.ones(100), series(1, 100), checkpoint=file)
+    file.write_text("not a checkpoint")
+    with pytest.raises(KelmanError, match="is no file of a training"):
+        trained("lm", checkpoint=file)
+    with pytest.raises(KelmanError, match="checkpoint: there is no folder"):
+        trained("lm", checkpoint=tmp_path / "nowhere" / "training.npz")
+    with pytest.raises(KelmanError, match="checkpoint: expected a path"):
+        trained("lm", checkpoint=7)
+
+
+def test_fresh_random_numbers_are_kept_in_the_file(tmp_path: Path) -> None:
+    """With rng=None the file remembers the seeds, so that the same training goes on."""
+    file = tmp_path / "training.npz"
+    trained("lm", rng=None, checkpoint=file, progress=lambda step: step.phase == "lm" and step.iteration >= 1)
+    one = trained("lm", rng=None, checkpoint=file)
+    same(one, trained("lm", rng=None, checkpoint=file))
+    assert (trained("lm", rng=None).rnn.U != one.rnn.U).any()
+
+
+@pytest.mark.parametrize("recipe", ["lm", "lm with a prior"])
+def test_starts_side_by_side_give_the_same_result(recipe: str, tmp_path: Path) -> None:
+    """Any number of threads gives the same bits, also with a checkpoint."""
+    alone = trained(recipe, starts=4, threads=1)
+    same(alone, trained(recipe, starts=4, threads=3))
+    same(alone, trained(recipe, starts=4, threads=4, checkpoint=tmp_path / "training.npz"))
+
+
+def test_every_start_is_reported() -> None:
+    """The result lists kind, loss and end of every start; the summary shows them, failures included."""
+    result = trained("lm", starts=3)
+    assert [t.number for t in result.trials] == [0, 1, 2] and {t.kind for t in result.trials} == {"random"}
+    assert sum(t.iterations for t in result.trials) == len(result.history)
+    best = min(result.trials, key=lambda t: t.loss)
+    assert best.outcome == result.message and f"start {best.number} (random)" in result.summary()
+    unstable = kelman.Elman([[1.2]], [[1.0]], None, [[1.0]], None, "identity")
+    z = series(42, 500)
+    mixed = kelman.train(unstable, z[:-1], z[1:], starts=2)
+    assert [t.kind for t in mixed.trials] == ["given", "random"] and "unstable" in mixed.trials[0].outcome
+    assert "start 0 (given)" in mixed.summary() and mixed.converged
+
+
+def test_an_error_in_the_callback_keeps_the_file(tmp_path: Path) -> None:
+    """An exception of the user's function comes through, and what was reached is in the file."""
+    file = tmp_path / "training.npz"
+
+    def fail(step: Step) -> None:
+        if step.iteration >= 3:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        trained("adam", checkpoint=file, progress=fail)
+    assert file.exists()
+    same(trained("adam"), trained("adam", checkpoint=file))
