@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..rnn._problem import counted
-from ._train_windows import Lanes, Windows, cut, lanes
+from ._train_windows import Lanes, Windows, cut, held_out, lanes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,12 @@ def adam(
     if record is not None and record["ended"]:
         return record["theta"], record["done"], record["word"]
     windows, checking, borders = cut(objective.problem, options.window, options.validation, rng)
-    pieces = lanes(objective.problem, windows.length, borders, options.batch) if options.carry else None
+    pieces = None
+    check = None if checking is None else checking.batch(np.arange(len(checking.places)))
+    if options.carry:
+        pieces = lanes(objective.problem, windows.length, borders, options.batch)
+        check = held_out(objective.problem, borders)
+    everything = windows.batch(np.arange(len(windows.places)))
     per_epoch = _updates(windows, pieces, options.batch)
     max_iterations = max(20, -(-UPDATES // per_epoch)) if max_iterations is None else max_iterations
     patience = max(20, max_iterations // 2) if options.patience is None else options.patience
@@ -100,11 +105,10 @@ def adam(
     moments = Moments(theta, np.zeros_like(theta), np.zeros_like(theta))
     since_best, lost, began = 0, 0, 1
     if record is None:
-        score = _score(objective, theta, checking)
+        score = _score(objective, theta, check)
         objective.keep(theta, score)
-        journal.note(
-            "adam", 0, _score(objective, theta, windows), objective.radius(theta), options.learning_rate, score
-        )
+        first = _score(objective, theta, everything)
+        journal.note("adam", 0, first, objective.radius(theta), options.learning_rate, score if check else np.nan)
     else:
         moments = Moments(record["theta"], record["mean"], record["square"], record["count"])
         since_best, lost, began = record["since_best"], record["lost"], record["epoch"]
@@ -123,18 +127,18 @@ def adam(
             rate = options.learning_rate * rate_at(options.schedule, (moments.count + 1) / total)
             moments.update(clipped, rate)
             moments.theta = _guarded(objective, moments.theta)
-        score = _score(objective, moments.theta, checking)
+        score = _score(objective, moments.theta, check)
         since_best = 0 if score < objective.best_loss else since_best + 1
         lost = 0 if losses else lost + 1
         objective.keep(moments.theta, score)
         mean = float(np.mean(losses)) if losses else np.inf
         radius = objective.radius(moments.theta)
-        journal.note("adam", epoch, mean, radius, rate, score if checking else np.nan)
+        journal.note("adam", epoch, mean, radius, rate, score if check else np.nan)
         if lost >= LOST:
             return objective.ended(
                 journal, _best(objective, theta), False, f"the network overflowed in {LOST} whole epochs"
             )
-        if checking and since_best >= patience:
+        if check and since_best >= patience:
             word = f"the held-out loss has not improved for {patience} epochs"
             return objective.ended(journal, _best(objective, theta), True, word)
     return objective.ended(journal, _best(objective, theta), True, "the whole schedule was run")
@@ -208,11 +212,9 @@ def _on(objective: Objective, theta: Array, problem: Problem) -> tuple[float, Ar
     return objective.gradient(theta, objective.at(theta, problem))
 
 
-def _score(objective: Objective, theta: Array, windows: Windows | None) -> float:
-    """Loss on all windows, or on the whole problem."""
-    if windows is None:
-        return objective.gradient(theta)[0]
-    return _on(objective, theta, windows.batch(np.arange(len(windows.places))))[0]
+def _score(objective: Objective, theta: Array, problem: Problem | None) -> float:
+    """Loss on some of the data, or on all."""
+    return objective.gradient(theta)[0] if problem is None else _on(objective, theta, problem)[0]
 
 
 def _guarded(objective: Objective, theta: Array) -> Array:

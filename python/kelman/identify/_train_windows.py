@@ -119,6 +119,14 @@ def _border(series: int, end: int, validation: float, many: bool, held: set[int]
     return end - round(validation * end)
 
 
+def held_out(problem: Problem, borders: Array) -> Problem | None:
+    """Whole series in which only what lies past the borders is counted; None if nothing does."""
+    steps = np.arange(problem.x.shape[1])
+    late = (steps[None, :] >= borders[:, None])[:, :, None].astype(problem.x.dtype)
+    checking = replace(problem, mask=late if problem.mask is None else problem.mask * late)
+    return checking if (counted(checking) > 0).any() else None
+
+
 def lanes(problem: Problem, length: int, borders: Array, count: int) -> Lanes:
     """The training parts of all series, long ones cut so that there are about `count` lanes, each of at least four pieces."""
     total = int(borders.sum())
