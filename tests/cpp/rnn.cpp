@@ -132,7 +132,7 @@ TEST_CASE("products of panels equal plain sums, for every size of tile, one regi
         }
         std::vector<double> G(static_cast<std::size_t>(rows * cols), 1.0), d(static_cast<std::size_t>(rows), 2.0);
         rnn::outer<double>({y.data(), y_step}, rows, {x.data(), x_step}, cols, steps, packs, G.data(), cols);
-        rnn::diagonal<double>({y.data(), y_step}, rows, {}, steps, packs, d.data());
+        rnn::row_sums<double>({y.data(), y_step}, rows, steps, packs, d.data());
         for (Index r = 0; r < rows; ++r) {
           double row = 2.0;
           for (Index t = 0; t < steps; ++t)

@@ -172,11 +172,11 @@ template <Lanes V>
   return (p + V(T(1))) * power_of_two<C::lift>(rounded) * V(C::drop);
 }
 
-/// exp(x) - 1 for |x| within the exponents: what is below -`limit` or above `limit` is taken for it.
+/// exp(x) - 1 for x within the exponents of normal numbers.
 template <Lanes V>
-[[nodiscard]] inline V expm1_within(const V& x, scalar_of<V> limit) noexcept {
+[[nodiscard]] inline V expm1_within(const V& x) noexcept {
   V rounded;
-  const V p = reduced_expm1(max(min(x, V(limit)), V(-limit)), rounded);
+  const V p = reduced_expm1(x, rounded);
   const V scale = power_of_two(rounded);
   return fused(scale, p, scale - V(scalar_of<V>(1)));
 }
@@ -195,7 +195,7 @@ template <Lanes V>
 [[nodiscard]] inline V tanh(const V& x) noexcept {
   using T = scalar_of<V>;
   const V size = without_sign(x);
-  const V e = expm1_within(size + size, T(2) * Constants<T>::saturated);
+  const V e = expm1_within(min(size + size, V(T(2) * Constants<T>::saturated)));
   return with_sign(e / (e + V(T(2))), x);
 }
 
@@ -216,7 +216,7 @@ template <Lanes V>
 template <Lanes V>
 [[nodiscard]] inline V one_minus_exp_of_negative(const V& y) noexcept {
   using T = scalar_of<V>;
-  return -expm1_within(-y, T(2) * Constants<T>::saturated);
+  return -expm1_within(max(-y, V(T(-2) * Constants<T>::saturated)));
 }
 
 }  // namespace kelman::math

@@ -7,7 +7,7 @@
 //     affine    Y (rows x L) = c + M1 X1 + M2 X2 + ...   tiles of rows are held in registers while the columns of all M
 //                                                        go by; an entry's sum runs in the order written here
 //     outer     G (rows x cols) += sum over steps and lanes of E_r X_c      tiles of G in registers over all steps
-//     diagonal  the same where r = c only
+//     diagonal  the same where r = c only; row_sums  with X = 1
 //
 // Neither tiles nor packs change the order in which an entry of `affine` is summed: what a series gives depends neither
 // on its place nor on its neighbours, to the bit.
@@ -30,11 +30,11 @@ using Register = Pack<S, register_lanes<S>>;
 
 inline constexpr Index max_packs = 2;
 
-/// Numbers between a panel and the one of the next step, at least: one cache line more than the panel has, or its rows
-/// would fall on the same few places of the first cache at every step.
+/// Numbers between a panel and the one of the next step: of panels of many rows one cache line more than they have, or
+/// their rows would fall on the same few places of the first cache at every step.
 template <Real S>
 constexpr Index step_of(Index rows, Index packs) {
-  return rows * packs * register_lanes<S> + 64 / static_cast<Index>(sizeof(S));
+  return rows * packs * register_lanes<S> + (rows > 4 ? 64 / static_cast<Index>(sizeof(S)) : 0);
 }
 
 namespace detail {
@@ -252,7 +252,21 @@ void outer(Rows<S> e, Index rows, Rows<S> x, Index cols, Index steps, Index pack
     }
 }
 
-/// to[r] += sum over steps and lanes of E_r X_r, or of E_r alone where x has no data.
+/// A panel row of ones.
+template <class S>
+inline constexpr std::array<S, static_cast<std::size_t>(max_packs* register_lanes<S>)> ones = [] {
+  std::array<S, static_cast<std::size_t>(max_packs * register_lanes<S>)> row{};
+  for (S& one : row) one = S(1);
+  return row;
+}();
+
+/// to[r] += sum over steps and lanes of E_r.
+template <class S>
+void row_sums(Rows<S> e, Index rows, Index steps, Index packs, double* to) {
+  outer<S>(e, rows, {ones<S>.data(), 0}, 1, steps, packs, to, 1);
+}
+
+/// to[r] += sum over steps and lanes of E_r X_r.
 template <class S>
 void diagonal(Rows<S> e, Index rows, Rows<S> x, Index steps, Index packs, double* to) {
   using V = Register<S>;
@@ -266,10 +280,8 @@ void diagonal(Rows<S> e, Index rows, Rows<S> x, Index steps, Index packs, double
       for (int r = 0; r < count; ++r) {
         const Index at = t * e.step + (first + r) * lanes;
         for (Index p = 0; p < packs; ++p) {
-          const V error = load<V>(e.data + at + p * width);
-          sums[r] = x.data == nullptr
-                        ? sums[r] + error
-                        : fused(error, load<V>(x.data + t * x.step + (first + r) * lanes + p * width), sums[r]);
+          const V value = load<V>(x.data + t * x.step + (first + r) * lanes + p * width);
+          sums[r] = fused(load<V>(e.data + at + p * width), value, sums[r]);
         }
       }
     }

@@ -68,7 +68,7 @@ class Readout {
   void add_gradient(Rows<S> g, Rows<S> h, Rows<S> x, Index steps, Index packs, double* to) const {
     if (!there_) return;
     outer(g, outputs_, h, hidden_, steps, packs, to, hidden_);
-    diagonal(g, outputs_, {}, steps, packs, to + outputs_ * hidden_);
+    row_sums(g, outputs_, steps, packs, to + outputs_ * hidden_);
     if (direct_) outer(g, outputs_, x, inputs_, steps, packs, to + outputs_ * (hidden_ + 1), inputs_);
   }
 

@@ -18,6 +18,7 @@
 
 #include "kelman/core/field.hpp"
 #include "kelman/core/parallel.hpp"
+#include "kelman/core/prefetch.hpp"
 #include "kelman/core/status.hpp"
 #include "kelman/core/workspace.hpp"
 #include "kelman/rnn/cell.hpp"
@@ -53,6 +54,7 @@ namespace detail {
 inline constexpr Index max_chunks = 16;
 inline constexpr Index steps_between_checks = 64;
 inline constexpr Index chunk_steps = 16;
+inline constexpr Index past_caches = Index(1) << 22;  // bytes of a result that is not written through the caches
 
 /// Floating-point operations of one forward pass, roughly.
 template <class S>
@@ -85,7 +87,7 @@ class Group {
   static constexpr Index most = max_packs * register_lanes<S>;
 
   Group(const Inputs<S>& in, Index first, Index packs)
-      : packs_(packs), lanes_(packs * register_lanes<S>), last_(in.steps) {
+      : packs_(packs), lanes_(packs * register_lanes<S>), last_(in.steps), steps_(in.steps), total_(in.series) {
     for (Index l = 0; l < lanes_; ++l) {
       const bool copy = first + l >= in.series;
       series_[at(l)] = copy ? in.series - 1 : first + l;
@@ -141,6 +143,10 @@ class Group {
 
   /// 1 in the lanes whose series runs at step k, else 0; with `counted` copies do not run.
   void running(Index k, bool counted, S* to) const {
+    if (k < last_ && (used_ == lanes_ || !counted)) {
+      std::copy_n(ones<S>.data(), lanes_, to);
+      return;
+    }
     const auto& ends = counted ? counted_ : length_;
     for (Index l = 0; l < lanes_; ++l) to[l] = k < ends[at(l)] ? S(1) : S(0);
   }
@@ -165,24 +171,64 @@ class Group {
  private:
   static std::size_t at(Index l) { return static_cast<std::size_t>(l); }
 
+  /// Numbers that follow each other in a series are taken a register at a time, also across steps.
   template <class V>
   void gather_lanes(const Field<const S>& from, Index cols, Index first, Index steps, S* to, Index step) const {
     std::array<const S*, static_cast<std::size_t>(most)> rows{};
-    for (Index k = 0; k < steps; ++k) {
+    const Index joined = from.time == cols || steps == 1 ? steps : 1;  // steps in one piece
+    V block[V::unit_lanes];
+    for (Index k = 0; k < steps; k += joined) {
       for (Index l = 0; l < lanes_; ++l) rows[at(l)] = from.at(series_[at(l)], first + k);
-      kelman::gather<V>(rows.data(), 0, cols, reinterpret_cast<V*>(to + k * step));
+      Place place{k, 0, cols};
+      for (Index c = 0; c < joined * cols; c += V::unit_lanes) {
+        const Index count = std::min<Index>(V::unit_lanes, joined * cols - c);
+        kelman::gather<V>(rows.data(), c, count, block);
+        for (Index q = 0; q < count; ++q, place.next()) store(to + place.step * step + place.col * lanes_, block[q]);
+      }
+      if (from.series != 0 && first + k + joined < steps_) {  // what comes next is asked for in time
+        const Index next = std::min(joined * cols, (steps_ - first - k - joined) * cols);
+        for (Index l = 0; l < used_; ++l) prefetch(rows[at(l)] + joined * cols, next);
+      }
     }
   }
   template <class V>
   void scatter_lanes(const S* from, Index step, Index cols, Index first, Index steps, const Field<S>& to) const {
     std::array<S*, static_cast<std::size_t>(most)> rows{};
-    for (Index k = 0; k < steps; ++k) {
-      for (Index l = 0; l < lanes_; ++l) rows[at(l)] = to.at(series_[at(l)], first + k);
-      kelman::scatter<false, V>(reinterpret_cast<const V*>(from + k * step), cols, rows.data(), 0);
+    const Index joined = to.time == cols || steps == 1 ? steps : 1;
+    const bool large = joined > 1 && to.series * total_ * static_cast<Index>(sizeof(S)) > detail::past_caches;
+    V block[V::unit_lanes];
+    for (Index k = 0; k < steps; k += joined) {
+      bool past_caches = large;
+      for (Index l = 0; l < lanes_; ++l) {
+        rows[at(l)] = to.at(series_[at(l)], first + k);
+        past_caches = past_caches && reinterpret_cast<std::uintptr_t>(rows[at(l)]) % 64 == 0;
+      }
+      Place place{k, 0, cols};
+      for (Index c = 0; c < joined * cols; c += V::unit_lanes) {
+        const Index count = std::min<Index>(V::unit_lanes, joined * cols - c);
+        for (Index q = 0; q < count; ++q, place.next())
+          block[q] = load<V>(from + place.step * step + place.col * lanes_);
+        if (past_caches && count == V::unit_lanes) {
+          kelman::scatter<true, V>(block, count, rows.data(), c);
+        } else {
+          kelman::scatter<false, V>(block, count, rows.data(), c);
+        }
+      }
     }
   }
 
-  Index packs_, lanes_, used_ = 0, last_;
+  /// Step and column of a number in series that lie step after step.
+  struct Place {
+    Index step, col, cols;
+    void next() {
+      if (++col == cols) {
+        col = 0;
+        ++step;
+      }
+    }
+  };
+
+  Index packs_, lanes_, used_ = 0, last_, steps_, total_;
   std::array<Index, static_cast<std::size_t>(most)> series_{}, length_{}, counted_{};
 };
 
@@ -261,6 +307,7 @@ class BlockForward {
       if (!finite(steps)) report(group, begin, steps);
       std::copy_n(tape_ + steps * tape_step_, cell_.state() * lanes, tape_);
     }
+    stream_fence();
     constexpr S nan = std::numeric_limits<S>::quiet_NaN();
     if (out_.y) group.fill_past_end(out_.y, readout_.outputs(), in_.steps, nan);
     if (out_.h) group.fill_past_end(out_.h, hidden, in_.steps, nan);

@@ -74,7 +74,7 @@ class Elman final : public Cell<S> {
     const Index h = this->hidden(), i = this->inputs();
     outer(span.errors, h, span.previous, h, span.steps, span.packs, to, h);
     outer(span.errors, h, span.x, i, span.steps, span.packs, to + h * h, i);
-    diagonal(span.errors, h, {}, span.steps, span.packs, to + h * (h + i));
+    row_sums(span.errors, h, span.steps, span.packs, to + h * (h + i));
     to += h * (h + i + 1);
     const Rows<S> linear = span.errors.from(h, span.lanes());
     if (has_A_) {

@@ -108,9 +108,9 @@ class Gru final : public Cell<S> {
     outer(span.errors, 2 * h, span.x, i, steps, packs, to, i);
     outer(e_n, h, span.x, i, steps, packs, to + 2 * h * i, i);
     to += 3 * h * i;
-    diagonal(span.errors, 2 * h, {}, steps, packs, to);
-    diagonal(e_n, h, {}, steps, packs, to + 2 * h);
-    if (after_) diagonal(span.errors.from(2 * h, L), h, {}, steps, packs, to + 3 * h);
+    row_sums(span.errors, 2 * h, steps, packs, to);
+    row_sums(e_n, h, steps, packs, to + 2 * h);
+    if (after_) row_sums(span.errors.from(2 * h, L), h, steps, packs, to + 3 * h);
   }
 
   void tangent(const S* seed, const S* previous, const S* previous_dot, const S* x_dot, const S* now, S* now_dot,

@@ -92,7 +92,7 @@ class Lstm final : public Cell<S> {
     const Index h = this->hidden(), i = this->inputs(), L = span.lanes(), steps = span.steps, packs = span.packs;
     outer(span.errors, 4 * h, span.previous, h, steps, packs, to, h);
     outer(span.errors, 4 * h, span.x, i, steps, packs, to + 4 * h * h, i);
-    diagonal(span.errors, 4 * h, {}, steps, packs, to + 4 * h * (h + i));
+    row_sums(span.errors, 4 * h, steps, packs, to + 4 * h * (h + i));
     if (P_ == nullptr) return;
     to += 4 * h * (h + i + 1);
     diagonal(span.errors, h, span.previous.from(h, L), steps, packs, to);
