@@ -14,7 +14,7 @@ import kelman
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL | doctest.FAIL_FAST
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NEEDS = {"scikit-learn.md": "sklearn", "pytorch.md": "torch", "networks.md": "torch"}
+NEEDS = {"scikit-learn.md": "sklearn", "pytorch.md": "torch"}
 """Pages whose examples need an extra package."""
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(kelman.__path__, "kelman.", onerror=lambda _: None) if "._core" not in m.name

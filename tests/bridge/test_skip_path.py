@@ -95,10 +95,8 @@ def test_jacobians_hold_the_skip_path() -> None:
     np.testing.assert_allclose(found.W[:, 0], W, atol=1e-8)
 
 
-@pytest.mark.torch
-def test_the_average_jacobian_holds_the_skip_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_average_jacobian_holds_the_skip_path() -> None:
     """Averages of the slopes along the network's own states."""
-    monkeypatch.setenv("KELMAN_BACKEND", "torch")
     rng = np.random.default_rng(2)
     net = kelman.Elman([[0.5]], [[0.7]], [0.1], [[1.0]], None, A=[[0.3]], B=[[0.2]], inputs=("z",), target="z_next")
     z = rng.normal(size=(400, 1))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 import kelman
-from kelman import _core
 
 
 def _readout(rng: np.random.Generator, h: int, i: int, o: int, read: bool, direct: bool) -> dict[str, Any]:
@@ -94,10 +93,3 @@ COMPOSED: dict[str, Callable[[int], Any]] = {
     ),
 }
 """Networks of several cells."""
-
-
-def backends(cell: str, *functions: str) -> list[str]:
-    """The backends that have all the functions of a cell."""
-    native = _core.recurrent()
-    there = all(hasattr(native, f"{cell}_{name}") for name in (*functions, "vjp"))
-    return ["torch", "core"] if there else ["torch"]

@@ -9,22 +9,14 @@ import numpy as np
 import pytest
 
 import kelman
-from kelman.errors import BackendError, KelmanError, NonFiniteError, NumericalWarning
+from kelman.errors import KelmanError, NonFiniteError, NumericalWarning
 from tests.cell_oracle import cell_forward, cell_gradient, network_forward, squared
-from tests.rnn.cells import CELLS, COMPOSED, backends, both, elman, gru, lstm
+from tests.rnn.cells import CELLS, COMPOSED, both, elman, gru, lstm
 from tests.rnn.networks import data
 
 pytestmark = pytest.mark.torch
 LENGTHS = [5, 1, 7]
-
-
-def _available(net: Any) -> list[str]:
-    """Backends that compute all cells of a network, forward and backward."""
-    if isinstance(net, kelman.Stack):
-        found = [_available(layer) for layer in net.layers]
-        return [name for name in ("torch", "core") if all(name in one for one in found)]
-    cell = net.forward if isinstance(net, kelman.Bidirectional) else net
-    return backends(cell.WORD, "forward", "loss_and_grad")
+BACKENDS = ("core", "torch")
 
 
 @pytest.mark.parametrize("start", [None, "shared", 3])
@@ -34,7 +26,7 @@ def test_forward_of_a_cell_equals_the_loop_in_numpy(kind: str, start: Any) -> No
     net = CELLS[kind](1, start=start, direct=True)
     x, _ = data(1, 3, 7)
     y, h, c = cell_forward(net, x)
-    for backend in _available(net):
+    for backend in BACKENDS:
         out = kelman.forward(net, x, backend=backend)
         np.testing.assert_allclose(out.y, y, rtol=1e-12, atol=1e-13)
         np.testing.assert_allclose(out.h, h, rtol=1e-12, atol=1e-13)
@@ -55,7 +47,7 @@ def test_going_on_from_the_last_state_equals_one_pass(kind: str) -> None:
     """The state and memory after the first half start the second."""
     net = CELLS[kind](2, start="shared")
     x, _ = data(2, 3, 20)
-    for backend in _available(net):
+    for backend in BACKENDS:
         whole, first = (kelman.forward(net, part, backend=backend) for part in (x, x[:, :9]))
         last = {"h0": first.h[:, -1]} | ({} if first.c is None else {"c0": first.c[:, -1]})
         second = kelman.forward(net.replace(**last), x[:, 9:], backend=backend)
@@ -69,7 +61,7 @@ def test_forward_of_several_cells_equals_numpy(kind: str, lengths: Any) -> None:
     net = COMPOSED[kind](3)
     x, _ = data(3, 3, 7)
     y, h = network_forward(net, x, lengths)
-    for backend in _available(net):
+    for backend in BACKENDS:
         out = kelman.forward(net, x, lengths=lengths, backend=backend)
         for n, end in enumerate(lengths or [7] * 3):
             np.testing.assert_allclose(out[n].y, y[n, :end], rtol=1e-12, atol=1e-13)
@@ -88,7 +80,7 @@ def test_gradients_of_a_cell_equal_complex_steps(kind: str, start: Any) -> None:
     x, y = data(4, 3, 7)
     expected = cell_gradient(net, x, y, np.ones_like(y))
     largest = max(np.abs(value).max() for value in expected.values())
-    for backend in _available(net):
+    for backend in BACKENDS:
         loss, g = kelman.loss_and_grad(net, x, y, backend=backend)
         assert loss == pytest.approx(squared(cell_forward(net, x)[0], y, np.ones_like(y)), rel=1e-12)
         assert set(g) == set(expected)
@@ -106,7 +98,7 @@ def test_gradients_of_several_cells_equal_differences(kind: str, lengths: Any) -
     rng = np.random.default_rng(5)
     y[rng.random(y.shape) < 0.2] = np.nan
     mask = rng.random((3, 7))
-    for backend in _available(net):
+    for backend in BACKENDS:
         options = {"mask": mask, "lengths": lengths, "backend": backend}
         loss, g = kelman.loss_and_grad(net, x, y, **options)
         weight = mask[:, :, None] * ~np.isnan(y)
@@ -145,26 +137,24 @@ def test_the_loss_of_the_last_step_counts_nothing_else(kind: str) -> None:
     for lengths in (None, LENGTHS):
         ends = np.array(lengths or [7] * 3)
         only = np.arange(7)[None] == ends[:, None] - 1
-        expected, gradient = kelman.loss_and_grad(net, x, y, mask=only, lengths=lengths, backend="torch")
+        expected, gradient = kelman.loss_and_grad(net, x, y, mask=only, lengths=lengths)
         for target in (y, y[np.arange(3), ends - 1]):
-            loss, g = kelman.loss_and_grad(net, x, target, steps="last", lengths=lengths, backend="torch")
+            loss, g = kelman.loss_and_grad(net, x, target, steps="last", lengths=lengths)
             assert loss == expected
             np.testing.assert_array_equal(_flat(net, g), _flat(net, gradient))
         listed = [x[n, :end] for n, end in enumerate(ends)]
-        assert (
-            kelman.loss_and_grad(net, listed, y[np.arange(3), ends - 1], steps="last", backend="torch")[0] == expected
-        )
+        assert kelman.loss_and_grad(net, listed, y[np.arange(3), ends - 1], steps="last")[0] == expected
     weights = np.array([1.0, 0.0, 3.0])[:, None] * np.ones(7)
-    by_weight = kelman.loss_and_grad(net, x, y, steps="last", mask=weights, backend="torch")[0]
-    single = [kelman.loss_and_grad(net, x[n], y[n, -1], steps="last", backend="torch")[0] for n in (0, 2)]
+    by_weight = kelman.loss_and_grad(net, x, y, steps="last", mask=weights)[0]
+    single = [kelman.loss_and_grad(net, x[n], y[n, -1], steps="last")[0] for n in (0, 2)]
     assert by_weight == pytest.approx((single[0] + 3 * single[1]) / 4, rel=1e-12)
     with pytest.raises(KelmanError, match="steps: expected one of 'all', 'last'"):
-        kelman.loss_and_grad(net, x, y, steps="first", backend="torch")
+        kelman.loss_and_grad(net, x, y, steps="first")
 
 
 def test_gradient_records_can_be_read_kept_and_not_changed() -> None:
     """By name and attribute; pickles; frozen; what another cell has is an error, what this one lacks is None."""
-    _, g = kelman.loss_and_grad(gru(7), *data(7, 2, 3), backend="torch")
+    _, g = kelman.loss_and_grad(gru(7), *data(7, 2, 3))
     assert g.D is None and "D" not in g and len(g) == 7
     twin = pickle.loads(pickle.dumps(g))
     for name, value in dict(g).items():
@@ -176,7 +166,7 @@ def test_gradient_records_can_be_read_kept_and_not_changed() -> None:
         g.U = 1
     with pytest.raises(KelmanError, match="gradient: no 'D' in it"):
         _ = g["D"]
-    _, stacked = kelman.loss_and_grad(COMPOSED["two layers"](7), *data(7, 2, 3), backend="torch")
+    _, stacked = kelman.loss_and_grad(COMPOSED["two layers"](7), *data(7, 2, 3))
     assert "StackGradient(layers" in repr(stacked) and stacked.layers[1].A.shape == (4, 4)
 
 
@@ -187,14 +177,14 @@ def test_overflow_in_any_layer_is_reported() -> None:
     x = np.zeros((3, 1200, 1))
     x[1, 0] = 1.0
     with pytest.raises(NonFiniteError, match="1 of 3 series, first in series 1 at step 1024") as caught:
-        kelman.forward(net, x, backend="torch")
+        kelman.forward(net, x)
     result = caught.value.result
     assert np.isfinite(result.y[1, :1024]).all() and np.isnan(result.y[1, 1024:]).all()
     assert np.isfinite(result.y[[0, 2]]).all()
     with pytest.warns(NumericalWarning, match="unstable"):
-        loss, _ = kelman.loss_and_grad(net, x, np.ones((3, 1200))[..., None], backend="torch")
+        loss, _ = kelman.loss_and_grad(net, x, np.ones((3, 1200))[..., None])
     assert loss == np.inf
-    back = kelman.forward(kelman.Bidirectional(grows, grows), x[:, ::-1], on_error="nan", backend="torch")
+    back = kelman.forward(kelman.Bidirectional(grows, grows), x[:, ::-1], on_error="nan")
     assert back.status.tolist() == [0, 3, 0] and np.isnan(back.y[1]).all() and (back.y[0] == 0).all()
 
 
@@ -202,35 +192,49 @@ def test_starts_per_series_must_fit_the_data() -> None:
     """Starts for another number of series are refused, in a cell and in a layer."""
     for net in (gru(8, start=4), kelman.Stack([lstm(8, read=False, start=4), elman(8, i=3)]), both(8, start=4)):
         with pytest.raises(KelmanError, match="holds starts for 4 series, but x has 3"):
-            kelman.forward(net, data(8, 3, 5)[0], backend="torch")
+            kelman.forward(net, data(8, 3, 5)[0])
     with pytest.raises(KelmanError, match="a start per series is not part of the vector"):
         kelman.rnn.pack(gru(8, start=4), learn_h0=True)
 
 
 def test_what_is_not_offered_is_refused_by_name() -> None:
-    """Normal equations are for Elman networks, training is for networks of one cell."""
+    """Normal equations and training are for networks of one cell."""
     x, y = data(9, 2, 20)
-    with pytest.raises(KelmanError, match="expected an Elman network, got a GRU"):
-        kelman.rnn.gauss_newton(gru(9), x, y)
+    with pytest.raises(KelmanError, match="normal equations are there for one cell"):
+        kelman.rnn.gauss_newton(kelman.Stack([gru(9)]), x, y)
     with pytest.raises(KelmanError, match="only networks of one cell are trained here"):
         kelman.train(kelman.Stack([gru(9)]), x, y)
 
 
-def test_the_core_says_what_it_cannot_compute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A core without a cell, or without its skip path, is an error that names the other backend; nothing is ignored."""
-    from kelman import _core
+@pytest.mark.parametrize("learn_h0", [False, True])
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.parametrize("kind", CELLS)
+def test_normal_equations_equal_the_dense_jacobian(kind: str, read: bool, learn_h0: bool) -> None:
+    """J'WJ and J'We of every cell, with gaps and a mask, from the Jacobian by complex steps, in the order of `pack`."""
+    net = CELLS[kind](11, read=read, start="shared", **({"direct": True, "output": "tanh"} if read else {}))
+    x, y = data(11, 2, 6, 2, net.dims.outputs)
+    y[0, 2] = np.nan
+    mask = np.random.default_rng(11).random((2, 6))
+    columns = []
+    for name in (*net.weights, *(net.STARTS if learn_h0 else ())):
+        value = getattr(net, name)
+        for index in np.ndindex(*value.shape):
+            moved = np.array(value, dtype=complex)
+            moved[index] += 1e-30j
+            columns.append(cell_forward(net, x, **{name: moved})[0].imag.ravel() / 1e-30)
+    J = np.array(columns).T
+    assert J.shape[1] == len(kelman.rnn.pack(net, learn_h0=learn_h0))
+    w = (mask[:, :, None] * ~np.isnan(y)).ravel()
+    e = np.where(w > 0, (cell_forward(net, x)[0] - y).ravel(), 0)
+    for backend in BACKENDS:
+        loss, JtJ, Jtr = kelman.rnn.gauss_newton(net, x, y, mask=mask, learn_h0=learn_h0, backend=backend)
+        assert loss == pytest.approx((w * e * e).sum() / w.sum(), rel=1e-12)
+        np.testing.assert_allclose(JtJ, J.T @ (w[:, None] * J) / w.sum(), rtol=0, atol=1e-11 * np.abs(JtJ).max())
+        np.testing.assert_allclose(Jtr, J.T @ (w * e) / w.sum(), rtol=0, atol=1e-11 * np.abs(Jtr).max())
 
-    class Old:
-        """The core as it was when it had one cell."""
 
-        elman_forward = elman_loss_and_grad = staticmethod(lambda **_: None)
-
-    monkeypatch.setattr(_core, "recurrent", lambda: Old)
-    x, y = data(10, 2, 5)
-    for net in (gru(10), lstm(10), elman(10, skip="A"), elman(10, read=False), COMPOSED["two layers"](10)):
-        with pytest.raises(BackendError, match='give backend="torch"'):
-            kelman.forward(net, x, backend="core")
-        with pytest.raises(BackendError, match='give backend="torch"'):
-            kelman.loss_and_grad(net, x, np.ones((2, 5, net.dims.outputs)), backend="core")
-    with pytest.raises(BackendError, match="cannot compute this Elman network"):
-        kelman.rnn.gauss_newton(elman(10, skip="B"), x, y, backend="core")
+def test_linear_verbs_point_to_forward() -> None:
+    """A network given to a filter is an error that names the verb for it."""
+    for net in (gru(12), lstm(12), kelman.Stack([gru(12)]), both(12)):
+        with pytest.raises(KelmanError, match=r"for a network use kelman\.forward"):
+            kelman.filter(net, [1.0, 2.0])

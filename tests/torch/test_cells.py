@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -191,5 +190,3 @@ def test_normal_equations_equal_the_dense_jacobian(backend: Any, skip: str, read
     assert total == y.size and loss == pytest.approx((error**2).mean(), rel=1e-12)
     np.testing.assert_allclose(JtJ, J.T @ J / y.size, rtol=0, atol=1e-12 * np.abs(JtJ).max())
     np.testing.assert_allclose(Jtr, J.T @ error / y.size, rtol=0, atol=1e-12 * np.abs(Jtr).max())
-    with pytest.raises(kelman.errors.BackendError, match="Elman networks only"):
-        backend.gauss_newton_raw(replace(problem, cell="gru"), 1, learn_h0=False)

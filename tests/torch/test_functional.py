@@ -11,7 +11,6 @@ import kelman
 from tests.cell_oracle import cell_forward
 from tests.rnn.cells import CELLS
 from tests.rnn.networks import data
-from tests.torch.kernels import with_kernels
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
@@ -24,10 +23,8 @@ LENGTHS = [4, 1, 5]
 @pytest.fixture(params=["kernels", "loop"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of computing: the autograd function over kernels, and PyTorch's own loop."""
-    if request.param == "kernels":
-        with_kernels(monkeypatch)
-    else:
-        monkeypatch.setattr(_recurrence, "core_computes", lambda *_: False)
+    if request.param == "loop":
+        monkeypatch.setattr(_recurrence, "kernels_take", lambda *_: False)
     return str(request.param)
 
 
@@ -106,7 +103,6 @@ def test_gradients_of_part_of_the_results(path: str, kind: str) -> None:
 
 def test_memory_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors go to the kernels without a copy, also with time on the first axis; results come back without one."""
-    with_kernels(monkeypatch)
     seen = []
     real = _recurrence.run_cell
 
@@ -125,9 +121,8 @@ def test_memory_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.shares_memory(run.h.numpy(), raw["h"])
 
 
-def test_double_backward_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_double_backward_is_refused_by_name() -> None:
     """A graph of the gradient may be built; differentiating it is an error that says what to do."""
-    with_kernels(monkeypatch)
     x = torch.randn(2, 4, 1, dtype=torch.float64)
     U = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
     W = torch.randn(3, 1, dtype=torch.float64, requires_grad=True)

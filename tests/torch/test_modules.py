@@ -13,7 +13,6 @@ import kelman
 from tests.cell_oracle import network_forward
 from tests.rnn.cells import CELLS, COMPOSED, elman, gru, lstm
 from tests.rnn.networks import data
-from tests.torch.kernels import with_kernels
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
@@ -29,11 +28,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "LSTM, deep": {"num_layers": 2, "bidirectional": True, "bias": False},
     "RNN, deep": {"num_layers": 2, "bidirectional": True},
 }
-
-
-@pytest.fixture(autouse=True)
-def _kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_kernels(monkeypatch)
 
 
 def pair(kind: str, **options: Any) -> tuple[Any, Any]:

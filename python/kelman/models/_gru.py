@@ -79,7 +79,7 @@ class GRU(Cell):
     >>> net = kelman.GRU(np.zeros((3, 1)), np.zeros((3, 1)), h0=[1.0])
     >>> net
     GRU(1 -> 1, h0, float64)
-    >>> kelman.forward(net, [0.0, 0.0, 0.0], backend="torch").h[:, 0].tolist()
+    >>> kelman.forward(net, [0.0, 0.0, 0.0]).h[:, 0].tolist()
     [0.5, 0.25, 0.125]
     """
 

@@ -75,7 +75,7 @@ class LSTM(Cell):
     >>> net = kelman.LSTM(np.zeros((4, 1)), np.zeros((4, 1)), c0=[1.0])
     >>> net
     LSTM(1 -> 1, c0, float64)
-    >>> kelman.forward(net, [0.0, 0.0, 0.0], backend="torch").c[:, 0].tolist()
+    >>> kelman.forward(net, [0.0, 0.0, 0.0]).c[:, 0].tolist()
     [0.5, 0.25, 0.125]
     """
 

@@ -62,7 +62,7 @@ class Bidirectional:
     >>> both = kelman.Bidirectional(one, one)
     >>> both
     Bidirectional(Elman 1 -> 1 + 1, float64)
-    >>> kelman.forward(both, [0.0, 1.0, 0.0], backend="torch").y.tolist()
+    >>> kelman.forward(both, [0.0, 1.0, 0.0]).y.tolist()
     [[0.0, 0.5], [1.0, 1.0], [0.5, 0.0]]
     """
 
@@ -201,7 +201,7 @@ class Stack:
     >>> net = kelman.Stack([below, above])
     >>> net
     Stack(Elman 1 -> 1, Elman 1 -> 1 -> 1, float64)
-    >>> kelman.forward(net, [1.0, 0.0, 0.0], backend="torch").y[:, 0].tolist()
+    >>> kelman.forward(net, [1.0, 0.0, 0.0]).y[:, 0].tolist()
     [2.0, 2.0, 1.5]
     """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who computes a network, and networks of several cells composed from the forward and backward passes of one cell."""
+"""Networks of several cells, composed from the forward and backward passes of one cell."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .. import _core, _registry
-from ..config import backend_name
-from ..errors import BackendError
 from ..models import ACTIVATIONS, Bidirectional, Cell, Stack
 from ._problem import cell_problem, counted, within
 
@@ -18,29 +15,6 @@ if TYPE_CHECKING:
     from ._problem import Network, Problem
 
 Raw = dict[str, Any]
-
-
-def cells_of(net: Network) -> tuple[Cell, ...]:
-    """All cells of a network, from the input to the output."""
-    if isinstance(net, Stack):
-        return tuple(cell for layer in net.layers for cell in cells_of(layer))
-    return (net.forward, net.backward) if isinstance(net, Bidirectional) else (net,)
-
-
-def backend_for(net: Network, name: str | None, *functions: str) -> Any:
-    """The module that computes a network; an error where the compiled core has not got what the network needs."""
-    module = _registry.backend("rnn", name)
-    if backend_name(name) == "core":
-        native = _core.recurrent()
-        for cell in cells_of(net):
-            missing = [one for one in functions if not hasattr(native, f"{cell.WORD}_{one}")]
-            skips = {"A", "B"} & set(cell.weights) or cell.V is None
-            if missing or (skips and not hasattr(native, f"{cell.WORD}_vjp")):
-                raise BackendError(
-                    f"rnn: the compiled core cannot compute this {type(cell).__name__} network; "
-                    'give backend="torch" (needs PyTorch: pip install "kelman[torch]")'
-                )
-    return module
 
 
 def run(net: Network, x: Array, lengths: Array | None, module: Any, threads: int) -> Raw:
@@ -165,11 +139,3 @@ def _first_failure(parts: list[Raw], steps: int) -> tuple[Array, Array]:
     at = np.min([np.where(part["status"] > 0, part["failed_at"], steps) for part in parts], axis=0)
     status = np.max([part["status"] for part in parts], axis=0)
     return status, np.where(status > 0, at, -1)
-
-
-def core_computes(word: str, *functions: str) -> bool:
-    """Whether the compiled core is what computes here, and has these functions of a cell."""
-    if backend_name(None) != "core":
-        return False
-    native = _core.recurrent()
-    return all(hasattr(native, f"{word}_{name}") for name in (*functions, "vjp"))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .. import _registry
 from ..config import thread_count
 from ..errors import KelmanError
-from ._compute import backend_for
-from ._problem import as_elman, loss_problem
+from ..models import Cell
+from ._problem import as_network, loss_problem
 
 if TYPE_CHECKING:
     from .._types import Array, ArrayLike, Backend
-    from ..models import Elman
 
 
 class GaussNewton(NamedTuple):
@@ -26,7 +26,7 @@ class GaussNewton(NamedTuple):
 
 
 def gauss_newton(
-    rnn: Elman,
+    rnn: Cell,
     x: ArrayLike | list[Array],
     y: ArrayLike | list[Array],
     *,
@@ -45,12 +45,12 @@ def gauss_newton(
 
     Parameters
     ----------
-    rnn : Elman
-        The network (an `Elman`). The cost per step grows like h^4 and P^2: meant for up to a few hundred weights.
+    rnn : Elman, GRU or LSTM
+        One cell: `Elman`, `GRU` or `LSTM`. The cost per step grows like h^4 and P^2: meant for up to a few hundred weights.
     x, y, mask, lengths, warmup, threads, backend
         As in `loss_and_grad`. Always computed in float64.
     learn_h0 : bool
-        Whether the start h0, shared by all series, counts among the weights.
+        Whether the start h0 (and c0), shared by all series, counts among the weights.
 
     Returns
     -------
@@ -65,10 +65,12 @@ def gauss_newton(
     >>> equations.loss, (2 * equations.Jtr).tolist()
     (0.125, [-0.5, -0.25, -0.75, -0.25, -0.5])
     """
-    net = as_elman(rnn)
+    net = as_network(rnn)
+    if not isinstance(net, Cell):
+        raise KelmanError(f"rnn: normal equations are there for one cell (Elman, GRU or LSTM), not for {net!r}")
     problem, _ = loss_problem(net, x, y, mask=mask, lengths=lengths, warmup=warmup, dtype=np.dtype(np.float64))
     if learn_h0 and net.dims.N is not None:
         raise KelmanError("learn_h0: the start must be shared by all series; this network has one per series")
-    compute = backend_for(net, backend, "gauss_newton").gauss_newton_raw
+    compute = _registry.backend("rnn", backend).gauss_newton_raw
     loss, _, JtJ, Jtr = compute(problem, thread_count(threads), learn_h0=learn_h0)
     return GaussNewton(loss, JtJ, Jtr)

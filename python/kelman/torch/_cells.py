@@ -197,6 +197,7 @@ def vjp_raw(
     threads: int = 1,
     *,
     g_c: NDArray[Any] | None = None,
+    want_x: bool = True,
 ) -> dict[str, NDArray[Any]]:
     """Gradient of sum(g_y * y) + sum(g_h * h) (+ sum(g_c * c at each series' last step)) by autograd.
 
@@ -209,6 +210,8 @@ def vjp_raw(
         Not used.
     g_c : ndarray, shape (N, h), or None
         For an LSTM.
+    want_x : bool
+        Whether the gradient by x is wanted.
 
     Returns
     -------
@@ -217,7 +220,8 @@ def vjp_raw(
     """
     del threads
     posed = pose(problem)
-    leaves = {name: v.requires_grad_() for name, v in (posed.weights | posed.starts | {"x": posed.x}).items()}
+    point = posed.weights | posed.starts | ({"x": posed.x} if want_x else {})
+    leaves = {name: v.requires_grad_() for name, v in point.items()}
     with torch.enable_grad():
         tracks = posed.run(problem, leaves)
         total = torch.zeros((), dtype=posed.x.dtype)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Gauss-Newton normal equations of Elman networks in the PyTorch backend."""
+"""Gauss-Newton normal equations in the PyTorch backend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kelman.errors import BackendError
 from kelman.torch._cells import ACTIVATIONS, Weights, pose, targets
 
 
@@ -33,9 +32,7 @@ def gauss_newton_raw(
     """
     del threads
     if problem.cell != "elman":
-        raise BackendError(
-            f"rnn: the PyTorch backend has normal equations for Elman networks only, not for {problem.cell}"
-        )
+        return _dense(problem, learn_h0)
     posed = pose(problem)
     w, h, x = posed.weights, posed.starts["h0"], posed.x
     target, weight = targets(problem, posed.inside)
@@ -77,6 +74,31 @@ def gauss_newton_raw(
         loss += (weights * e * e).sum()
     total = weight.sum()
     return float(loss / total), float(total), (JtJ / total).numpy(), (Jtr / total).numpy()
+
+
+def _dense(problem: Any, learn_h0: bool) -> tuple[float, float, NDArray[Any], NDArray[Any]]:
+    """Normal equations from the whole Jacobian, row by row by autograd: for cells with gates, and small problems."""
+    posed = pose(problem)
+    target, weight = targets(problem, posed.inside)
+    weight = weight.expand_as(target)
+    starts = {name: value[0] for name, value in posed.starts.items()} if learn_h0 else {}
+    point = posed.weights | starts
+    names = tuple(point)
+
+    def outputs(*arrays: Tensor) -> Tensor:
+        changed = dict(zip(names, arrays, strict=True))
+        for name in starts:
+            changed[name] = changed[name].expand_as(posed.starts[name])
+        return posed.run(problem, changed).y
+
+    with torch.enable_grad():
+        blocks = torch.autograd.functional.jacobian(outputs, tuple(point.values()))
+        y = outputs(*point.values()).detach()
+    J = torch.cat([block.reshape(y.numel(), -1) for block in blocks], 1)
+    w, total = weight.reshape(-1), weight.sum()
+    e = torch.where(weight > 0, y - target, 0).reshape(-1)
+    JtJ, Jtr = J.mT @ (w[:, None] * J) / total, J.mT @ (w * e) / total
+    return float((w * e * e).sum() / total), float(total), JtJ.numpy(), Jtr.numpy()
 
 
 def _places(weights: Weights, start: int) -> tuple[dict[str, slice], int]:

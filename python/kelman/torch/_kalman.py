@@ -24,7 +24,7 @@ from kelman.linear._problem import RANKS, pose
 from kelman.models import StateSpace
 from kelman.torch._filter import new_trouble, steps
 from kelman.torch._gradient import leaf_of, spread, tidied
-from kelman.torch._recurrence import Once
+from kelman.torch._recurrence import once
 
 _COVARIANCES = ("Q", "R", "P0", "P1", "P1_inf")
 _ENTRIES = ("B", "D", "b", "c", "S", "m0", "P0", "m1", "P1", "P1_inf")
@@ -127,17 +127,6 @@ class _Means(torch.autograd.Function):
         by = (None if name == "P1_inf" else torch.from_numpy(np.array(gradient[name])) for name in call.names)
         results.extend(by)
         return None, *once(results, saved, g)
-
-
-def once(results: list[Any], saved: Any, g: Tensor) -> list[Any]:
-    """The gradients, which say so where they are differentiated again."""
-    if not torch.is_grad_enabled():
-        return results
-    there = [k for k, one in enumerate(results) if one is not None]
-    refusing = Once.apply(len(there), *(results[k] for k in there), *saved, g)
-    for k, one in zip(there, refusing, strict=True):
-        results[k] = one
-    return results
 
 
 def differentiable(

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from kelman import _registry
 from kelman._arrays import laid_out
-from kelman.config import thread_count
+from kelman.config import backend_name, thread_count
 from kelman.errors import KelmanError
 from kelman.models import Cell
-from kelman.rnn._compute import core_computes, run_cell
+from kelman.rnn._compute import run_cell
 from kelman.rnn._problem import Problem
 from kelman.torch import _cells
 
@@ -88,16 +88,16 @@ class _Recurrence(torch.autograd.Function):
         """Gradients by x and every tensor."""
         call, (x, *tensors) = ctx.call, ctx.saved_tensors
         g_y, g_h, g_c = (None if g is None else array_of(g) for g in gradients)
+        by_x = ctx.needs_input_grad[1]
         memory = {"g_c": g_c} if "c0" in call.names and g_c is not None else {}
         if g_y is None and g_h is None:
             g_h = np.zeros((*x.shape[:2], tensors[0].shape[1]), array_of(x).dtype)
         found = _registry.backend("rnn", "core").vjp_raw(
-            call.problem(x, tensors), g_y, g_h, thread_count(call.threads), **memory
+            call.problem(x, tensors), g_y, g_h, thread_count(call.threads), want_x=by_x, **memory
         )
-        results = [torch.from_numpy(found[name]) for name in ("x", *call.names)]
-        if torch.is_grad_enabled():  # create_graph: say so only if somebody differentiates the gradient
-            results = list(Once.apply(len(results), *results, x, *tensors, *(g for g in gradients if g is not None)))
-        return None, *results
+        results: list[Any] = [torch.from_numpy(found["x"]) if by_x else None]
+        results += [torch.from_numpy(found[name]) for name in call.names]
+        return None, *once(results, (x, *tensors), *(g for g in gradients if g is not None))
 
 
 class Once(torch.autograd.Function):
@@ -117,6 +117,17 @@ class Once(torch.autograd.Function):
             "kelman.torch: double backward is not supported: the compiled gradients cannot be differentiated again. "
             "Compute with PyTorch where you need second derivatives (torch.nn, or KELMAN_BACKEND=torch)"
         )
+
+
+def once(results: list[Any], saved: Any, *gradients: Tensor) -> list[Any]:
+    """The gradients, which say so where they are differentiated again (with create_graph only: grad mode is on then)."""
+    if not torch.is_grad_enabled():
+        return results
+    there = [k for k, one in enumerate(results) if one is not None]
+    refusing = Once.apply(len(there), *(results[k] for k in there), *saved, *gradients)
+    for k, one in zip(there, refusing, strict=True):
+        results[k] = one
+    return results
 
 
 def recurrence(
@@ -139,7 +150,7 @@ def recurrence(
     names = tuple(tensors)
     call = Call(kind, options, output, names, ends, threads)
     everything = (x, *tensors.values())
-    if kernels_take(everything) and core_computes(kind.WORD, "forward"):
+    if kernels_take(everything):
         y, h, c = _Recurrence.apply(call, *everything)
         y = h if y is None else y
     else:
@@ -150,7 +161,9 @@ def recurrence(
 
 
 def kernels_take(tensors: tuple[Tensor, ...]) -> bool:
-    """Whether all tensors are of one precision that the kernels have, in this computer's memory."""
+    """Whether the core is what computes here, and all tensors are of one precision that it has, in the CPU's memory."""
+    if backend_name(None) != "core":
+        return False
     dtypes = {tensor.dtype for tensor in tensors}
     return (
         len(dtypes) == 1 and dtypes <= {torch.float32, torch.float64} and all(t.device.type == "cpu" for t in tensors)
