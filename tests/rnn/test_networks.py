@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kelman
-from kelman.errors import KelmanError, NonFiniteError, NumericalWarning
+from kelman.errors import BackendError, KelmanError, NonFiniteError, NumericalWarning
 from tests.cell_oracle import cell_forward, cell_gradient, network_forward, squared
 from tests.rnn.cells import CELLS, COMPOSED, both, elman, gru, lstm
 from tests.rnn.networks import data
@@ -238,3 +238,23 @@ def test_linear_verbs_point_to_forward() -> None:
     for net in (gru(12), lstm(12), kelman.Stack([gru(12)]), both(12)):
         with pytest.raises(KelmanError, match=r"for a network use kelman\.forward"):
             kelman.filter(net, [1.0, 2.0])
+
+
+def test_the_core_says_what_it_cannot_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core that lacks a function of a cell is an error that names the other backend."""
+    from kelman import _core
+
+    class Less:
+        """A core with one function of one cell."""
+
+        elman_forward = staticmethod(lambda **_: None)
+
+    monkeypatch.setattr(_core, "recurrent", lambda: Less)
+    x, y = data(10, 2, 5)
+    for net in (gru(10), lstm(10), COMPOSED["two layers"](10)):
+        with pytest.raises(BackendError, match='give backend="torch"'):
+            kelman.forward(net, x)
+        with pytest.raises(BackendError, match='give backend="torch"'):
+            kelman.loss_and_grad(net, x, y)
+    with pytest.raises(BackendError, match="cannot compute this Elman network"):
+        kelman.rnn.gauss_newton(elman(10), x, y)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .. import _core, _registry
+from ..config import backend_name
+from ..errors import BackendError
 from ..models import ACTIVATIONS, Bidirectional, Cell, Stack
 from ._problem import cell_problem, counted, within
 
@@ -15,6 +18,27 @@ if TYPE_CHECKING:
     from ._problem import Network, Problem
 
 Raw = dict[str, Any]
+
+
+def cells_of(net: Network) -> tuple[Cell, ...]:
+    """All cells of a network, from the input to the output."""
+    if isinstance(net, Stack):
+        return tuple(cell for layer in net.layers for cell in cells_of(layer))
+    return (net.forward, net.backward) if isinstance(net, Bidirectional) else (net,)
+
+
+def backend_for(net: Network, name: str | None, *functions: str) -> Any:
+    """The module that computes a network; an error where the compiled core has not got a function for one of its cells."""
+    module = _registry.backend("rnn", name)
+    if backend_name(name) == "core":
+        native = _core.recurrent()
+        for cell in cells_of(net):
+            if not all(hasattr(native, f"{cell.WORD}_{one}") for one in functions):
+                raise BackendError(
+                    f"rnn: the compiled core cannot compute this {type(cell).__name__} network; "
+                    'give backend="torch" (needs PyTorch: pip install "kelman[torch]")'
+                )
+    return module
 
 
 def run(net: Network, x: Array, lengths: Array | None, module: Any, threads: int) -> Raw:

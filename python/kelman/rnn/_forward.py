@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
-from .. import _registry
 from .._arrays import one_of
 from ..config import thread_count
 from ..errors import KelmanError, NonFiniteError, NumericalWarning
 from ..models import Cell, Stack
-from ._compute import run, run_cell
+from ._compute import backend_for, run, run_cell
 from ._problem import as_network, forward_problem
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ def forward(
     one_of(on_error, "on_error", ("raise", "warn", "nan"))
     net = as_network(rnn)
     problem, layout = forward_problem(net, x, lengths)
-    module, count = _registry.backend("rnn", backend), thread_count(threads)
+    module, count = backend_for(net, backend, "forward"), thread_count(threads)
     if isinstance(net, Cell):
         raw = run_cell(problem, module, count)
     else:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .. import _registry
 from ..config import thread_count
 from ..errors import KelmanError
 from ..models import Cell
+from ._compute import backend_for
 from ._problem import as_network, loss_problem
 
 if TYPE_CHECKING:
@@ -71,6 +71,6 @@ def gauss_newton(
     problem, _ = loss_problem(net, x, y, mask=mask, lengths=lengths, warmup=warmup, dtype=np.dtype(np.float64))
     if learn_h0 and net.dims.N is not None:
         raise KelmanError("learn_h0: the start must be shared by all series; this network has one per series")
-    compute = _registry.backend("rnn", backend).gauss_newton_raw
+    compute = backend_for(net, backend, "gauss_newton").gauss_newton_raw
     loss, _, JtJ, Jtr = compute(problem, thread_count(threads), learn_h0=learn_h0)
     return GaussNewton(loss, JtJ, Jtr)

@@ -7,10 +7,10 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Literal
 
-from .. import _registry
 from .._arrays import one_of
 from ..config import thread_count
 from ..errors import NumericalWarning
+from ..models import Cell
 from . import _compute
 from ._gradient_result import gradient_record
 from ._problem import as_network, loss_problem
@@ -81,7 +81,8 @@ def loss_and_grad(
     one_of(loss, "loss", ("mse",))
     net, count = as_network(rnn), thread_count(threads)
     problem, _ = loss_problem(net, x, y, mask=mask, lengths=lengths, warmup=warmup, steps=steps)
-    module = _registry.backend("rnn", backend)
+    needed = ("loss_and_grad",) if isinstance(net, Cell) else ("forward", "vjp")
+    module = _compute.backend_for(net, backend, *needed)
     value, _, gradients = _compute.loss_and_grad(net, problem, module, count)
     if not math.isfinite(value):
         value = math.inf

@@ -19,7 +19,7 @@ from .._arrays import (
     require_no_infinity,
 )
 from ..errors import KelmanError, ModelTypeError
-from ..models import Bidirectional, Cell, Elman, Stack
+from ..models import Bidirectional, Cell, Stack
 
 if TYPE_CHECKING:
     from .._types import Array, Dtype
@@ -70,13 +70,6 @@ class Layout:
     def back(self, array: Array) -> Array:
         """Results of (N, ...) without the series axis where the user gave one series."""
         return array[0] if self.kind == "one" else array
-
-
-def as_elman(rnn: Any) -> Elman:
-    """The Elman network, or an error in the user's words."""
-    if not isinstance(rnn, Elman):
-        raise ModelTypeError(f"rnn: expected an Elman network, got {describe(rnn)}")
-    return rnn
 
 
 def as_network(rnn: Any) -> Network:
