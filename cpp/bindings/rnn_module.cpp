@@ -7,6 +7,7 @@ namespace py = pybind11;
 namespace kelman::bindings {
 void register_rnn(py::module_& m);
 void register_rnn_math(py::module_& m);
+void register_rnn_stepper(py::module_& m);
 }  // namespace kelman::bindings
 
 PYBIND11_MODULE(KELMAN_MODULE, m, py::mod_gil_not_used()) {
@@ -15,4 +16,5 @@ PYBIND11_MODULE(KELMAN_MODULE, m, py::mod_gil_not_used()) {
   m.attr("isa") = KELMAN_ISA;
   kelman::bindings::register_rnn(m);
   kelman::bindings::register_rnn_math(m);
+  kelman::bindings::register_rnn_stepper(m);
 }

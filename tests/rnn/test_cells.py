@@ -354,6 +354,49 @@ def test_overflow_is_reported_with_series_and_step(name: str) -> None:
     np.testing.assert_array_equal(found["y"][keep], expected["y"][keep])
 
 
+@every_cell
+@every_readout
+@pytest.mark.parametrize("N", [1, 7, 40])
+def test_one_step_at_a_time_gives_the_bits_of_one_pass(name: str, readout: str, N: int) -> None:
+    """The stepper's outputs and states are those of the forward pass; it can begin again, and reports what is not finite."""
+    a = make(name, readout, N=N, T=6, sizes=(2, 9, 3), seed=12)
+    whole = native(a, "forward")
+    given = {"weights": a["w"], "options": a["options"], "output": a["output"]}
+    stepper = _core.recurrent().NetworkStepper(a["kind"], **given, h0=a["h0"], c0=a["c0"])
+    y = np.empty((N, 9 if readout == "state" else 3))
+    for _ in range(2):
+        for k in range(6):
+            assert stepper.step(np.ascontiguousarray(a["x"][:, k]), y)
+            np.testing.assert_array_equal(y, (whole["h"] if readout == "state" else whole["y"])[:, k])
+        state = stepper.state()
+        for key in state:
+            np.testing.assert_array_equal(state[key], whole[key][:, -1])
+        assert ("c" in state) == (a["kind"] == "lstm")
+        stepper.restart(a["h0"], a["c0"])
+    assert not stepper.step(np.full((N, 2), np.nan))
+
+
+def test_a_stepper_refuses_what_does_not_fit() -> None:
+    """Shapes, types and shared memory of single steps."""
+    a = make("gru-after", "V", N=3, sizes=(2, 4, 2))
+    given = {"kind": "gru", "weights": a["w"], "options": a["options"], "output": "tanh", "h0": a["h0"]}
+    make_stepper = _core.recurrent().NetworkStepper
+    stepper = make_stepper(**given)
+    both = np.zeros((3, 2))
+    for x, y in (
+        (np.zeros(2), None),
+        (np.zeros((2, 2)), None),
+        (np.zeros((3, 2), "f4"), None),
+        (np.zeros((3, 2)), np.zeros((3, 3))),
+        (both, both),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            stepper.step(x, y)
+    for change in ({"kind": "rnn"}, {"h0": np.zeros((0, 4))}, {"h0": np.zeros((3, 5))}, {"c0": np.zeros((3, 4))}):
+        with pytest.raises((TypeError, ValueError)):
+            make_stepper(**{**given, **change})
+
+
 def test_what_does_not_fit_is_refused() -> None:
     """Shapes, words, missing weights and second states of cells that have none."""
     lstm, gru, elman = make("lstm"), make("gru-after"), make("elman-AB")

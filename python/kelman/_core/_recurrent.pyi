@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing
 
 __all__: list[str] = [
+    "NetworkStepper",
     "activations",
     "cells",
     "elementwise",
@@ -26,6 +27,29 @@ __all__: list[str] = [
     "lstm_loss_and_grad",
     "lstm_vjp",
 ]
+
+class NetworkStepper:
+    """
+    A network online: one step of N series at a time. Its weights must not change while it lives.
+    """
+    def __init__(
+        self, kind: str, weights: dict, options: dict, output: typing.Any, h0: typing.Any, c0: typing.Any = None
+    ) -> None:
+        """
+        Starts at h0 (N, h), and c0 (N, h) of an LSTM; the other arguments are those of the cell's forward.
+        """
+    def restart(self, h0: typing.Any, c0: typing.Any = None) -> None:
+        """
+        Begins again at h0 (and c0).
+        """
+    def state(self) -> dict:
+        """
+        The states h (N, h), and c (N, h) of an LSTM.
+        """
+    def step(self, x: typing.Any, y: typing.Any = None) -> bool:
+        """
+        Takes x (N, i) and writes the outputs to y (N, o) unless None. Tells whether all states are finite.
+        """
 
 def elementwise(function: str, x: typing.Any) -> typing.Any:
     """
