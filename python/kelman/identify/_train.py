@@ -60,6 +60,7 @@ def train(
     whiten: bool = True,
     l2: float | dict[str, float] = 0.0,
     group_lasso: float = 0.0,
+    segment: int | None = None,
     max_iterations: int | None = None,
     max_seconds: float = np.inf,
     tolerance: float | None = None,
@@ -140,6 +141,10 @@ def train(
     group_lasso : float
         Strength of a penalty on the norms of all weights of a unit, which takes whole units out. The network of the units left is
         trained on without it; `TrainResult.order` is their number.
+    segment : int, optional
+        Steps per segment of multiple shooting, which then comes before the method: the state at the start of every segment is free,
+        gaps between segments cost more and more. For free runs, modes near the stability limit, and chaotic data; one or
+        two times the steps in which errors grow or shrink by e.
     max_iterations : int, optional
         Of the optimiser (Adam: epochs). Default 100 (lm), 500 (lbfgs), as many as make 3000 updates (adam).
     max_seconds : float
@@ -211,7 +216,7 @@ def train(
     settings = settle(
         template, problem, method=method, start=start, starts=starts, warmup=warmup, learn_h0=learn_h0, offsets=offsets,
         shrinkage=shrinkage, whiten=whiten, max_iterations=max_iterations, tolerance=tolerance, max_radius=max_radius,
-        given=hasattr(rnn_or_sizes, "dims"), backend=backend, l2=l2, group_lasso=group_lasso, last=steps == "last",
+        given=hasattr(rnn_or_sizes, "dims"), backend=backend, l2=l2, group_lasso=group_lasso, segment=segment, last=steps == "last",
         adam={"learning_rate": learning_rate, "batch": batch, "window": window, "validation": validation, "patience": patience,
               "schedule": schedule, "clip": clip, "carry": carry},
     )  # fmt: skip

@@ -29,7 +29,7 @@ class Step:
     start : int
         Which start, from 0.
     phase : str
-        "trial", "lm", "lbfgs" or "adam".
+        "shooting", "trial", "lm", "lbfgs" or "adam".
     iteration : int
         Within the phase.
     loss : float

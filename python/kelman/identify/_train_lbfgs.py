@@ -39,7 +39,13 @@ class Point:
 
 
 def lbfgs(
-    objective: Objective, theta: Array, journal: Journal, *, max_iterations: int, tolerance: float
+    objective: Objective,
+    theta: Array,
+    journal: Journal,
+    *,
+    max_iterations: int,
+    tolerance: float,
+    phase: str = "lbfgs",
 ) -> tuple[Array, bool, str]:
     """Weights, whether converged, and a word why it ended. The best weights also stay in the objective."""
     record = objective.resume(journal)
@@ -56,7 +62,7 @@ def lbfgs(
     objective.keep(theta, loss)
     for iteration in range(began, max_iterations):
         objective.store(journal, theta, {"S": S, "Y": Y, "iteration": iteration, "small": small})
-        journal.note("lbfgs", iteration, loss, objective.radius(theta), np.nan)
+        journal.note(phase, iteration, loss, objective.radius(theta), np.nan)
         if np.abs(gradient).max() <= 1e-10 * max(1.0, np.abs(theta).max()):
             return objective.ended(journal, theta, True, "converged: the gradient is zero")
         direction = -_product(S, Y, gradient)

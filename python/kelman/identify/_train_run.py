@@ -22,6 +22,7 @@ from ._train_penalty import Penalty
 from ._train_prior import WEAKEST
 from ._train_result import Failure, Start, TrainResult
 from ._train_scaling import residual_factor
+from ._train_shooting import shoot
 from ._train_starts import fitted_readout, linear_start, random_start
 from ._train_units import narrowed, widened
 
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
 
 TRIAL_ITERATIONS = 12
 """Iterations that every start gets before the best one goes on."""
-
 TRIAL_STEPS = 100
 """Targets per weight that the starts are raced on; the best goes on with all."""
 
 CURVED = 3
 """How many times more iterations and targets the race has where a linear start is raced against a free one."""
+
+SHOOTING_ITERATIONS = 150
+"""Iterations of every stage of multiple shooting."""
 
 REWEIGHTINGS = 3
 """How often the weighting of several outputs is brought up to date at most."""
@@ -147,15 +150,14 @@ class Trainer:
 
     def _random(self, rng: np.random.Generator) -> Any:
         """A random start whose readout fits the first part of the data."""
-        start = random_start(self.template, rng)
-        few, states = self._first_states(start)
-        return fitted_readout(start, few, states)
+        start = random_start(self.template, rng, learn_h0=self.settings.learn_h0)
+        return fitted_readout(start, *self._first_states(start))
 
     def _grown(self, attempt: Attempt) -> Objective:
         """A start that has grown unit by unit from one, each size trained for a while on part of the data."""
         whole = self.template
         one = narrowed(whole, np.arange(whole.dims.hidden) < 1)
-        start = random_start(one, attempt.rng)
+        start = random_start(one, attempt.rng, learn_h0=self.settings.learn_h0)
         while True:
             objective = self._objective(fitted_readout(start, *self._first_states(start)))
             if start.dims.hidden == whole.dims.hidden:
@@ -209,6 +211,11 @@ class Trainer:
             if s.starts > 1:
                 longer = CURVED if s.adaptive else 1
                 objective.problem = shortened(self.problem, longer * TRIAL_STEPS * objective.start().size)
+            if s.segment is not None:
+                iterations = s.max_iterations or SHOOTING_ITERATIONS
+                shoot(
+                    objective, attempt.journal, s.segment, attempt.rng, max_iterations=iterations, tolerance=s.tolerance
+                )
             first = objective.gradient(objective.start())[0]
             if not np.isfinite(first) or not objective.is_stable(objective.start()):
                 attempt.failure = "the start is unstable on these data"
@@ -390,6 +397,4 @@ class Trainer:
 def _fitting(problem: Problem, rnn: Any) -> Problem:
     """The problem with the starts of the first units, where the network has fewer."""
     n = rnn.dims.hidden
-    if problem.h0.shape[1] == n:
-        return problem
     return replace(problem, h0=problem.h0[:, :n], c0=None if problem.c0 is None else problem.c0[:, :n])

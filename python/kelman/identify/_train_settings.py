@@ -45,6 +45,7 @@ class Settings:
     adam: AdamOptions
     l2: dict[str, float] = field(default_factory=dict)
     group_lasso: float = 0.0
+    segment: int | None = None
 
 
 def template_of(
@@ -94,7 +95,7 @@ def _columns(value: Any, name: str) -> int:
 def settle(
     template: Any, problem: Problem, *, method: str, start: str, starts: Any, warmup: Any, learn_h0: bool, offsets: Any, shrinkage: Any,
     whiten: bool, max_iterations: Any, tolerance: Any, max_radius: Any, given: bool, backend: str | None, l2: Any, group_lasso: Any,
-    last: bool, adam: dict[str, Any],
+    segment: Any, last: bool, adam: dict[str, Any],
 ) -> Settings:  # fmt: skip
     """Check the options and fill in the defaults."""
     method, why = _method(template, one_of(method, "method", ("auto", "lm", "lbfgs", "adam")), backend)
@@ -116,7 +117,12 @@ def settle(
         raise KelmanError(f"max_radius: expected a number in (0, 1], got {max_radius!r}")
     squares, lasso = _squares(template, l2), _not_negative(group_lasso, "group_lasso")
     penalised = lasso > 0 or any(squares.values())
-    curved_start = start == "subspace" and not is_guarded(template) and not penalised
+    if segment is not None:
+        segment = as_count(segment, "segment", least=2)
+        if method == "adam":
+            raise KelmanError('segment: multiple shooting goes with method="lm" or "lbfgs", got "adam"')
+        backend_for(template, backend, "vjp")
+    curved_start = start == "subspace" and not is_guarded(template) and not penalised and segment is None
     adaptive = curved_start and shrinkage == "auto" and method == "lm"
     if starts is None:
         starts = 4 if method == "lm" and start == "random" else 2 if adaptive else 1
@@ -141,6 +147,7 @@ def settle(
         adam=replace(options, window=problem.x.shape[1]) if last else options,
         l2=squares,
         group_lasso=lasso,
+        segment=segment,
     )
 
 

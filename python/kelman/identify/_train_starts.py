@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..rnn._problem import Problem
 
 
-def random_start(like: Any, rng: np.random.Generator) -> Any:
+def random_start(like: Any, rng: np.random.Generator, *, learn_h0: bool = False) -> Any:
     """Weights of a size at which a network neither explodes nor forgets at once.
 
     Elman: U half an orthogonal matrix (with a skip path: A is, and U is small), W and V small, rectified units switched on.
@@ -54,6 +54,9 @@ def random_start(like: Any, rng: np.random.Generator) -> Any:
                 changes[name] = np.zeros(getattr(like, name).shape)
     if like.V is not None:
         changes |= {"V": V, "c": np.zeros(o)}
+    for name in like.STARTS if learn_h0 else ():  # a state of zero without input is a point where nothing moves
+        given = getattr(like, name)
+        changes[name] = 0.1 * rng.normal(size=n) if given is None or not given.any() else given
     return like.replace(**changes)
 
 
