@@ -34,6 +34,7 @@ _PLOTS: dict[str, str] = {
     "Comparison": "plot_comparison",
     "Diagnosis": "plot_diagnosis",
     "Components": "plot_components",
+    "Activations": "plot_activations",
 }
 """Class of a result -> the function of `kelman.plotting` that draws it."""
 

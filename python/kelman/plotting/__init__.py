@@ -4,6 +4,7 @@
 ``result.plot()`` of every result comes here by name. The functions return the figure or the axes and never show or save.
 """
 
+from kelman.plotting._activations import plot_activations as plot_activations
 from kelman.plotting._components import plot_components as plot_components
 from kelman.plotting._diagnosis import plot_diagnosis as plot_diagnosis
 from kelman.plotting._experiment import EXPERIMENT_FIGURES as EXPERIMENT_FIGURES
@@ -33,6 +34,7 @@ from kelman.plotting._tracks import (
 
 __all__ = [
     "EXPERIMENT_FIGURES",
+    "plot_activations",
     "plot_comparison",
     "plot_components",
     "plot_diagnosis",
