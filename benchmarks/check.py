@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from benchmarks import networks
 from benchmarks.peers import numpy_loop
 from benchmarks.problems import MATRICES, Model, Problem
 
@@ -22,8 +23,10 @@ class WrongAnswer(Exception):
     """Two implementations that should agree do not."""
 
 
-def reference(task: str, problem: Problem) -> dict[str, Array]:
+def reference(task: str, problem: Problem | networks.NetworkProblem) -> dict[str, Array]:
     """Return what the textbook recursion says about a task: of all series of the (small) problem."""
+    if isinstance(problem, networks.NetworkProblem):
+        return networks.reference(task, problem)
     if task == "gradient":
         return derivatives(problem)
     run, answer = getattr(numpy_loop, "filter" if task == "stream" else task)(problem)

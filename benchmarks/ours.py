@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import kelman
+from benchmarks import ours_networks
 from benchmarks.check import MATRICES
 from benchmarks.problems import Problem
 
@@ -164,7 +165,8 @@ def stream(problem: Problem, threads: int) -> dict[str, Way]:
     return {"Stepper": (work, lambda mean: {"last": mean[None]})}
 
 
-TASKS: Mapping[str, Callable[[Problem, int], dict[str, Way]]] = {
+TASKS: Mapping[str, Callable[[Any, int], dict[str, Way]]] = {
+    **ours_networks.TASKS,
     "filter": filter,
     "loglik": loglik,
     "smooth": smooth,

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import ours
 from benchmarks.check import OURS, compare, reference, slopes
+from benchmarks.networks import NetworkProblem, NetworkWorkload
 from benchmarks.peers.client import Crowd
 from benchmarks.probes import Machine
 from benchmarks.problems import Problem
@@ -20,7 +21,7 @@ HAND_JAX = "hand-written JAX"
 BY_HAND = ("textbook NumPy loop", HAND_JAX)  # no packages
 
 
-def expected_of(workload: Workload, small: Problem) -> dict[str, Any]:
+def expected_of(workload: Workload | NetworkWorkload, small: Problem | NetworkProblem) -> dict[str, Any]:
     """Return the textbook recursion's answer, in the form that this task is answered in."""
     expected: dict[str, Any] = reference(workload.task, small)
     if workload.task == "stream":
@@ -31,7 +32,12 @@ def expected_of(workload: Workload, small: Problem) -> dict[str, Any]:
 
 
 def measure_ours(
-    workload: Workload, problem: Problem, small: Problem, expected: Row, threads: int, budget: float
+    workload: Workload | NetworkWorkload,
+    problem: Problem | NetworkProblem,
+    small: Problem | NetworkProblem,
+    expected: Row,
+    threads: int,
+    budget: float,
 ) -> Row:
     """Check and time each of kelman's ways of running the workload."""
     found: Row = {}
@@ -40,7 +46,7 @@ def measure_ours(
         given = answer(work())
         if workload.task == "gradient":
             given["slopes"] = slopes(small.model, given)
-        differences[way] = compare(given, expected, OURS)
+        differences[way] = compare(given, expected, getattr(small, "tolerance", OURS))
     for way, (work, _) in ours.TASKS[workload.task](problem, threads).items():
         work()
         found[way] = {"timing": best_of(work, budget), "difference": differences[way]}
@@ -53,7 +59,7 @@ def fastest(peers: dict[str, Row], among: Callable[[str], bool]) -> str | None:
     return min(timed, key=lambda name: float(peers[name]["value"]), default=None)
 
 
-def run(workload: Workload, machine: Machine, crowd: Crowd, quick: bool) -> Row:
+def run(workload: Workload | NetworkWorkload, machine: Machine, crowd: Crowd, quick: bool) -> Row:
     """Return the numbers of one workload; raises WrongAnswer if kelman's answer is wrong."""
     budget = 0.3 if quick else 1.0
     problem = workload.problem(quick)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.networks import NetworkWorkload
 from benchmarks.probes import Machine
 from benchmarks.workloads import Workload
 
@@ -39,8 +40,12 @@ def written(workload: Workload, n: int) -> float:
     return {"filter": 8.0 * moments, "smooth": 8.0 * moments, "both": 16.0 * moments}.get(workload.task, 0.0)
 
 
-def fractions(workload: Workload, way: str, n: int, m: int, ns: float, machine: Machine) -> dict[str, float]:
+def fractions(
+    workload: Workload | NetworkWorkload, way: str, n: int, m: int, ns: float, machine: Machine
+) -> dict[str, float]:
     """Return the share of the multiply-add probe and of the memory probes that `ns` for a series-step reaches."""
+    if isinstance(workload, NetworkWorkload):
+        return {"multiply-add": workload.flops() / ns / machine.gflops / machine.threads}
     settled = (
         workload.N == 1 and workload.task in ("filter", "loglik") and "every step" not in way
     )  # gains are constant

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from benchmarks.networks import NETWORKS, NetworkWorkload
 from benchmarks.problems import MODELS, Problem, make
 
 
@@ -66,7 +67,7 @@ class Workload:
         return 1e3 if self.unit == "ms" else 1e9 / (problem.N * problem.T)
 
 
-TABLE = (
+FILTERS = (
     Workload(
         "K1", "filter, means and covariances, nothing missing", "filter", "velocity", 10_000, 500, (1000, 200),
         {"out=": 20, "fresh": 12}, shared=True,
@@ -156,3 +157,5 @@ TABLE = (
         {"Stepper": 5}, checked=(1, 500),
     ),
 )  # fmt: skip
+
+TABLE: tuple[Workload | NetworkWorkload, ...] = (*FILTERS, *NETWORKS)

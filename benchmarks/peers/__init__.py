@@ -6,7 +6,7 @@ and has a function for each task that it can do: ``task(problem) -> run, answer`
 the package likes best (compiled, converted and on its device before), and returns when it is done; ``answer(result, few)``
 gives the arrays of the first few series. Tasks: `filter` (means and covariances), `loglik`, `smooth`, `both` (filter and
 smoother), `gradient` (log-likelihood and its derivatives by every entry of A, H, Q, R, m0, P0), `stream` (one call for each
-step).
+step). Of networks: `net_forward` (outputs), `net_gradient` (mean squared error and its gradient), `net_stream`.
 """
 
 from __future__ import annotations
@@ -23,5 +23,8 @@ PEERS = (
     "statsmodels",
     "filterpy",
     "pykalman",
+    "torch_nn",
+    "jax_scan",
+    "numpy_net",
 )
 """A file of this folder each. A new peer is a row here, a file, and a line of requirements.txt."""

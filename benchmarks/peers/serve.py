@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import networks
 from benchmarks.problems import Problem
 from benchmarks.timing import best_of
 
@@ -55,7 +56,8 @@ def affordable(peer: Any, prepare: Any, problem: Problem, budget: float) -> tupl
 
 def work(peer: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Answer a small problem or time a large one."""
-    problem = Problem.load(Path(request["folder"]), request["gaps"])
+    kind = networks.NetworkProblem if request["task"] in networks.TASKS else Problem
+    problem = kind.load(Path(request["folder"]), request["gaps"])
     prepare = getattr(peer, request["task"])
     if "answer" in request:
         problem = problem.head(request["N"], request["T"])
@@ -78,9 +80,8 @@ def main() -> None:
     except ImportError as error:
         print(json.dumps({"missing": str(error)}), file=channel, flush=True)
         return
-    tasks = [
-        x for x in ("filter", "loglik", "smooth", "both", "gradient", "em", "variances", "stream") if hasattr(peer, x)
-    ]
+    filters = ("filter", "loglik", "smooth", "both", "gradient", "em", "variances", "stream")
+    tasks = [x for x in (*filters, *networks.TASKS) if hasattr(peer, x)]
     hello = {"name": peer.NAME, "version": version(peer.NAME), "tasks": tasks, "gaps": sorted(peer.GAPS)}
     print(json.dumps(hello), file=channel, flush=True)
     for line in sys.stdin:

@@ -61,6 +61,12 @@ def jvp_raw(problem: Problem, tangents: dict[str, Array], threads: int) -> dict[
     return result
 
 
+def stepper(problem: Problem) -> Any:
+    """A handle with `step(x (N,i), y (N,o) or None) -> bool`, `state()` and `restart(h0, c0)`; x of the problem is not used."""
+    given = {name: value for name, value in _shared(problem).items() if name not in ("x", "lengths")}
+    return _core.recurrent().NetworkStepper(problem.cell, **given)
+
+
 def gauss_newton_raw(problem: Problem, threads: int, *, learn_h0: bool) -> tuple[float, float, Array, Array]:
     """Mean loss, total weight, J'WJ and J'We over the weight; float64 only."""
     compute = _function(problem, "gauss_newton")
