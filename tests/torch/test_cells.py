@@ -1,4 +1,4 @@
-"""The cells of the PyTorch backend: a plain loop in NumPy, torch.nn, complex steps, and each other."""
+"""The cells of both backends, by their raw protocol: a plain loop in NumPy, torch.nn, complex steps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 import kelman
 from kelman import _registry
+from kelman.rnn._compute import run_cell
 from kelman.rnn._problem import forward_problem, loss_problem
 from tests.cell_oracle import by_complex_step, cell_forward, cell_gradient, weights_of
 from tests.rnn.cells import CELLS, elman, gru, lstm
@@ -18,10 +19,10 @@ pytestmark = pytest.mark.torch
 LENGTHS = [5, 1, 7]
 
 
-@pytest.fixture(scope="module")
-def backend() -> Any:
-    """The reference backend."""
-    return _registry.backend("rnn", "torch")
+@pytest.fixture(scope="module", params=["torch", "core"])
+def backend(request: pytest.FixtureRequest) -> Any:
+    """The reference backend, and the compiled core by the same protocol."""
+    return _registry.backend("rnn", request.param)
 
 
 @pytest.mark.parametrize("start", [None, "shared", 3])
@@ -31,11 +32,11 @@ def test_forward_equals_the_loop_in_numpy(backend: Any, kind: str, read: bool, s
     """Outputs, states and memories of every cell, with and without a readout, NaN past the lengths."""
     net = CELLS[kind](1, read=read, start=start, **({"direct": True, "output": "sigmoid"} if read else {}))
     x, _ = data(1, 3, 7)
-    raw = backend.forward_raw(forward_problem(net, x, None)[0], 1)
+    raw = run_cell(forward_problem(net, x, None)[0], backend, 1)
     for name, expected in zip("yhc", cell_forward(net, x), strict=True):
         if expected is not None:
             np.testing.assert_allclose(raw[name], expected, rtol=1e-13, atol=1e-14)
-    ragged = backend.forward_raw(forward_problem(net, x, LENGTHS)[0], 1)
+    ragged = run_cell(forward_problem(net, x, LENGTHS)[0], backend, 1)
     for n, end in enumerate(LENGTHS):
         np.testing.assert_array_equal(ragged["h"][n, :end], raw["h"][n, :end])
         assert np.isnan(ragged["h"][n, end:]).all() and np.isnan(ragged["y"][n, end:]).all()
@@ -60,7 +61,7 @@ def test_forward_equals_torch_nn(backend: Any, kind: str) -> None:
         h0 = torch.tensor(np.array(net.h0)).expand(1, 4, 5).contiguous()
         start = (h0, torch.tensor(np.array(net.c0)).expand(1, 4, 5).contiguous()) if kind == "lstm" else h0
         h, last = module(torch.tensor(x), start)
-    raw = backend.forward_raw(forward_problem(net, x, None)[0], 1)
+    raw = run_cell(forward_problem(net, x, None)[0], backend, 1)
     np.testing.assert_allclose(raw["h"], h.numpy(), rtol=0, atol=1e-12)
     if kind == "lstm":
         np.testing.assert_allclose(raw["c"][:, -1], last[1][0].numpy(), rtol=0, atol=1e-12)
@@ -151,9 +152,9 @@ def test_float32_stays_float32_and_agrees(backend: Any, kind: str) -> None:
     x, y = data(6, 4, 50)
     wide, _ = loss_problem(net, x, y)
     narrow, _ = loss_problem(net.astype("float32"), x.astype("float32"), y.astype("float32"))
-    raw = backend.forward_raw(narrow, 1)
+    raw = run_cell(narrow, backend, 1)
     assert raw["y"].dtype == raw["h"].dtype == np.float32
-    np.testing.assert_allclose(raw["y"], backend.forward_raw(wide, 1)["y"], atol=1e-4)
+    np.testing.assert_allclose(raw["y"], run_cell(wide, backend, 1)["y"], atol=1e-4)
     one, two = backend.loss_and_grad_raw(narrow, 1), backend.loss_and_grad_raw(wide, 1)
     largest = max(np.abs(value).max() for value in two[2].values())
     for name, value in two[2].items():
@@ -166,7 +167,7 @@ def test_overflow_is_told_with_series_and_step(backend: Any) -> None:
     net = kelman.Elman([[0.0]], [[0.0]], None, None, None, A=[[2.0]], B=[[1.0]])
     x = np.zeros((2, 1200, 1))
     x[1, 0] = 1.0
-    raw = backend.forward_raw(forward_problem(net, x, None)[0], 1)
+    raw = run_cell(forward_problem(net, x, None)[0], backend, 1)
     assert raw["status"].tolist() == [0, 3] and raw["failed_at"].tolist() == [-1, 1024]
 
 

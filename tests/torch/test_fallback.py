@@ -41,11 +41,17 @@ step = kelman.Stepper(model)
 for k in range(5):
     step(z[k], u[k])
 loss, g = kelman.loss_and_grad(net, x[:-1], x[1:])
+gru = kelman.GRU(rng.normal(size=(9, 3)), rng.normal(size=(9, 1)))
+deep = kelman.Stack([gru, kelman.LSTM(rng.normal(size=(8, 2)), rng.normal(size=(8, 3)), None, [[1.0, 1.0]])])
+deep_loss, deep_g = kelman.loss_and_grad(deep, x[:-1], x[1:])
 out = {
     "mean": r.mean, "cov": r.cov, "innovation": r.innovation, "loglik": r.loglik, "smoothed": s.mean,
     "smoothed_cov": s.cov, "lag_one_cov": s.lag_one_cov, "forecast": f.mean, "forecast_cov": f.cov,
     "step": step.mean, "loglik_alone": kelman.loglik(model, z, u), "steady": kelman.steady_state(model.replace(B=None)).K,
     "simulated": kelman.simulate(model.replace(m1=[0, 0], P1=np.eye(2)), 10, u=u[:10], rng=3).z, "y": kelman.forward(net, x).y, "loss": loss, "U": g.U,
+    "deep": kelman.forward(deep, x).y, "deep_loss": deep_loss, "deep_U": deep_g.layers[0].U,
+    "gru_JtJ": kelman.rnn.gauss_newton(gru, x[:-1], np.ones((19, 3))).JtJ,
+    "kernel": kelman.read_activations(deep, x, lags=3).kernel.mean,
     "JtJ": kelman.rnn.gauss_newton(net, x[:-1], x[1:]).JtJ,
 }
 print(json.dumps({name: np.asarray(value).tolist() for name, value in out.items()}))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 import kelman
+from kelman.experiments._validation_cells import GATED, random_cell, recursion
 from kelman.models._activation import Activation
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ _STEP = 1e-30
 def compare_networks(models: int, rng: np.random.Generator, subject: Backend, missing: str) -> Iterator[Row]:
     """Rows (what, against, difference, tolerance, where) for random networks and for the exact map."""
     words = get_args(Activation)
-    pairs = [(hidden, output) for hidden in words for output in words]
+    pairs = [(hidden, output) for hidden in (*words, *GATED) for output in words]
     for k in range(max(models, len(pairs))):
         hidden, output = pairs[k % len(pairs)]
         where = f"{hidden} and {output} #{k}"
-        net, x, y, options = _network(rng, hidden, output)
+        net = random_cell(rng, hidden, output) if hidden in GATED else _network(rng, hidden, output)
+        x, y, options = _data(rng, net)
         forward = kelman.forward(net, x, backend=subject)
-        yield "forward", "NumPy recursion", _apart(forward.y, _run(net, x, {})), 1e-12, where
+        yield "forward", "NumPy recursion", _apart(forward.y, recursion(net, x, {})), 1e-12, where
         loss, gradient = kelman.loss_and_grad(net, x, y, **options, backend=subject)
         equations = kelman.rnn.gauss_newton(net, x, y, **options, learn_h0=True, backend=subject)
         step, J, e = _complex_step(net, x, y, options["mask"])
@@ -54,49 +56,29 @@ def _apart(got: Any, expected: Any) -> float:
     return float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-3))
 
 
-def _network(rng: np.random.Generator, hidden: Any, output: Any) -> tuple[kelman.Elman, Array, Array, dict[str, Any]]:
+def _network(rng: np.random.Generator, hidden: Any, output: Any) -> kelman.Elman:
     h, i, o = (int(rng.integers(1, 4)) for _ in range(3))
     shapes = {"U": (h, h), "W": (h, i), "b": (h,), "V": (o, h), "c": (o,), "h0": (h,), "D": (o, i)}
     w = {name: 0.6 * rng.normal(size=shape) for name, shape in shapes.items()}
-    net = kelman.Elman(w["U"], w["W"], w["b"], w["V"], w["c"], hidden, output, w["h0"], D=w["D"])
-    x, y = rng.normal(size=(3, 6, i)), rng.normal(size=(3, 6, o))
-    return net, x, y, {"mask": (rng.random((3, 6)) < 0.8) * 1.0 + np.eye(3, 6)}
+    return kelman.Elman(w["U"], w["W"], w["b"], w["V"], w["c"], hidden, output, w["h0"], D=w["D"])
 
 
-def _activate(word: str, s: Array) -> Array:
-    """The activation for complex numbers: the kinks are decided by the real part."""
-    if word == "identity":
-        return s
-    if word == "tanh":
-        return np.asarray(np.tanh(s))
-    if word == "sigmoid":
-        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * s))
-    if word == "softplus":
-        return np.asarray(np.where(s.real > 0, s + np.log1p(np.exp(-s)), np.log1p(np.exp(s))))
-    return np.asarray(np.where(s.real > 0, s, (0.01 if word == "leaky_relu" else 0.0) * s))
+def _data(rng: np.random.Generator, net: Any) -> tuple[Array, Array, dict[str, Any]]:
+    x, y = rng.normal(size=(3, 6, net.dims.inputs)), rng.normal(size=(3, 6, net.dims.outputs))
+    return x, y, {"mask": (rng.random((3, 6)) < 0.8) * 1.0 + np.eye(3, 6)}
 
 
-def _run(net: kelman.Elman, x: Array, changed: dict[str, Array]) -> Array:
-    """Outputs (N, T, o), with some weights changed."""
-    U, W, b, V, c, D, h = (changed.get(name, getattr(net, name)) for name in ("U", "W", "b", "V", "c", "D", "h0"))
-    rows = []
-    for x_k in x.swapaxes(0, 1):
-        h = _activate(net.hidden, h @ U.T + x_k @ W.T + b)
-        rows.append(_activate(net.output, h @ V.T + x_k @ D.T + c))
-    return np.stack(rows, axis=1)
-
-
-def _complex_step(net: kelman.Elman, x: Array, y: Array, mask: Array) -> tuple[dict[str, Array], Array, Array]:
+def _complex_step(net: Any, x: Array, y: Array, mask: Array) -> tuple[dict[str, Array], Array, Array]:
     """Gradient of the loss by name (each raveled), Jacobian of the outputs, and errors; in the order of `kelman.rnn.pack`."""
-    e = _run(net, x, {}) - y
+    e = recursion(net, x, {}) - y
     total = mask.sum() * y.shape[-1]
     gradient, columns = {}, []
-    for name in ("U", "W", "b", "V", "c", "D", "h0"):
+    for name in (*net.weights, *net.STARTS):
         value, parts = getattr(net, name), []
         for index in np.ndindex(*value.shape):
             moved = value.astype(complex)
             moved[index] += 1j * _STEP
-            column = _run(net, x, {name: moved}).imag / _STEP
+            column = recursion(net, x, {name: moved}).imag / _STEP
             columns.append(column.ravel())
             parts.append(2 * (mask[..., None] * e * column).sum() / total)
         gradient[name] = np.array(parts)

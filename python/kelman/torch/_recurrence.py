@@ -62,6 +62,11 @@ class Call(NamedTuple):
         )  # fmt: skip
 
 
+def _threads(count: int | None) -> int:
+    """As many as were asked for, else as PyTorch takes."""
+    return thread_count(torch.get_num_threads() if count is None else count)
+
+
 def array_of(tensor: Tensor) -> NDArray[Any]:
     """The tensor's numbers as an array that kernels can walk, without a copy where the last axis is contiguous."""
     array: NDArray[Any] = tensor.detach().numpy()
@@ -77,7 +82,7 @@ class _Recurrence(torch.autograd.Function):
         ctx.call = call
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, *tensors)
-        raw = run_cell(call.problem(x, tensors), _registry.backend("rnn", "core"), thread_count(call.threads))
+        raw = run_cell(call.problem(x, tensors), _registry.backend("rnn", "core"), _threads(call.threads))
         _blank(raw, call.lengths)
         y = torch.from_numpy(raw["y"]) if "V" in call.names else None
         memory = torch.from_numpy(_last(raw["c"], call.lengths)) if "c0" in call.names else None
@@ -93,7 +98,7 @@ class _Recurrence(torch.autograd.Function):
         if g_y is None and g_h is None:
             g_h = np.zeros((*x.shape[:2], tensors[0].shape[1]), array_of(x).dtype)
         found = _registry.backend("rnn", "core").vjp_raw(
-            call.problem(x, tensors), g_y, g_h, thread_count(call.threads), want_x=by_x, **memory
+            call.problem(x, tensors), g_y, g_h, _threads(call.threads), want_x=by_x, **memory
         )
         results: list[Any] = [torch.from_numpy(found["x"]) if by_x else None]
         results += [torch.from_numpy(found[name]) for name in call.names]

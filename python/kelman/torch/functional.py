@@ -55,7 +55,7 @@ def elman(
     lengths : sequence of int, shape (N,), optional
         Length of each series of a padded x; results beyond are zero.
     threads : int, optional
-        Threads over series.
+        Threads over series; as many as PyTorch takes (``torch.get_num_threads()``) by default.
 
     Returns
     -------
