@@ -70,6 +70,12 @@ def shortened(problem: Problem, count: int) -> Problem:
     return short if counted(short).sum() >= count / 2 else problem
 
 
+def fitting(problem: Problem, rnn: Any) -> Problem:
+    """The problem with the starts of the first units, where the network has fewer."""
+    n = rnn.dims.hidden
+    return replace(problem, h0=problem.h0[:, :n], c0=None if problem.c0 is None else problem.c0[:, :n])
+
+
 def warmup_bound(problem: Problem) -> int:
     """A tenth of the length of a typical series."""
     typical = problem.x.shape[1] if problem.lengths is None else float(np.median(problem.lengths))

@@ -12,7 +12,7 @@ import numpy as np
 from ..models import Elman
 from ..rnn._problem import cell_problem, counted
 from ._train_adam import adam
-from ._train_data import offsets_of, scaling_of, shortened, warmup_bound, warmup_needed
+from ._train_data import fitting, offsets_of, scaling_of, shortened, warmup_bound, warmup_needed
 from ._train_imitate import FREE_GAIN
 from ._train_journal import Clock, Journal, StopTraining
 from ._train_lbfgs import lbfgs
@@ -114,7 +114,7 @@ class Trainer:
     def _objective(self, rnn: Any, *, strength: float | None = None) -> Objective:
         s = self.settings
         strength = s.shrinkage if strength is None else strength
-        objective = Objective(rnn, _fitting(self.problem, rnn), self.backend, self.threads, s.learn_h0, s.max_radius)
+        objective = Objective(rnn, fitting(self.problem, rnn), self.backend, self.threads, s.learn_h0, s.max_radius)
         objective.frozen = None if self.offsets else offsets_of(rnn, s.learn_h0)
         if strength > 0:
             objective.hold(strength, self._noise(objective), adaptive=s.adaptive and strength > WEAKEST)
@@ -246,7 +246,10 @@ class Trainer:
     # -- the optimisers
 
     def _optimise(self, objective: Objective, attempt: Attempt, phase: str) -> tuple[bool, str]:
-        s, journal = self.settings, attempt.journal
+        s, journal, tolerance = self.settings, attempt.journal, self.settings.tolerance
+        if phase == "trial" and s.adaptive:  # a quarter of what one weight must be worth
+            count = float((counted(objective.problem) > 0).sum())
+            tolerance = max(tolerance, 0.25 * np.log(count + 1) / count)
         theta = objective.start() if objective.best is None else objective.best
         iterations = (
             TRIAL_ITERATIONS * (CURVED if s.adaptive else 1)
@@ -255,7 +258,7 @@ class Trainer:
         )
         if s.method == "lm":
             _, done, word = levenberg_marquardt(
-                objective, theta, journal, phase=phase, max_iterations=iterations, tolerance=s.tolerance
+                objective, theta, journal, phase=phase, max_iterations=iterations, tolerance=tolerance
             )
         elif s.method == "lbfgs":
             iterations = 10 * iterations if phase == "trial" else iterations
@@ -392,9 +395,3 @@ class Trainer:
                 for a in self.attempts
             ),
         )
-
-
-def _fitting(problem: Problem, rnn: Any) -> Problem:
-    """The problem with the starts of the first units, where the network has fewer."""
-    n = rnn.dims.hidden
-    return replace(problem, h0=problem.h0[:, :n], c0=None if problem.c0 is None else problem.c0[:, :n])
