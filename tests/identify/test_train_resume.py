@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,19 @@ def test_starts_side_by_side_give_the_same_result(recipe: str, tmp_path: Path) -
     alone = trained(recipe, starts=4, threads=1)
     same(alone, trained(recipe, starts=4, threads=3))
     same(alone, trained(recipe, starts=4, threads=4, checkpoint=tmp_path / "training.npz"))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("method", ["lm", "lbfgs", "adam"])
+def test_ctrl_c_at_any_moment_returns_the_best_so_far(method: str, threads: int) -> None:
+    """An interrupt from outside, also while starts are raced side by side, ends all of them soon with a usable network."""
+    z = series(43, 60_000)
+    timer = threading.Timer(0.6, _thread.interrupt_main)
+    timer.start()
+    result = kelman.train(6, z[:-1], z[1:], method=method, starts=4, start="random", threads=threads, tolerance=1e-15)
+    timer.join()
+    assert result.interrupted and not result.converged and result.message == "interrupted"
+    assert np.isfinite(result.loss) and result.loss < 1.5 * z.var() and result.seconds < 20
 
 
 def test_every_start_is_reported() -> None:
