@@ -178,6 +178,20 @@ def test_the_group_lasso_finds_the_order(method: Any) -> None:
     assert kelman.train(6, z[:-1], z[1:], hidden="identity", method=method, max_iterations=3).order == 6
 
 
+def test_the_group_lasso_takes_many_series() -> None:
+    """Units leave also where many series share a start that is learnt, or have starts of their own."""
+    truth = kelman.Elman([[0.8]], [[1.0]], None, [[1.0]], None, "identity")
+    x, _ = data(60, 20, 60, 1, 1)
+    y = kelman.forward(truth, x).y + 0.1 * data(61, 20, 60, 1, 1)[0]
+    result = kelman.train(3, x, y, hidden="identity", group_lasso=1e-2, starts=1, learn_h0=True, warmup=0)
+    assert result.order == 1 and result.rnn.h0.shape == (1,)
+    given = kelman.Elman(
+        0.5 * np.eye(3), 0.3 * np.ones((3, 1)), None, [[0.5, 0.1, -0.1]], None, "identity", h0=np.zeros((20, 3))
+    )
+    own = kelman.train(given, x, y, group_lasso=1e-2)
+    assert own.order < 3 and own.rnn.h0.shape == (20, own.order)
+
+
 def test_squares_shrink_what_they_name() -> None:
     """l2 makes U and W smaller and leaves V free; by name it shrinks V."""
     z = series(56, 3_000)

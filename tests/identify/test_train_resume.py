@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import kelman
-from kelman.errors import KelmanError
+from kelman.errors import KelmanError, KelmanWarning
 from kelman.identify import Step, TrainResult
 from tests.identify.bed import series
 
@@ -122,6 +122,18 @@ def test_starts_side_by_side_give_the_same_result(recipe: str, tmp_path: Path) -
     alone = trained(recipe, starts=4, threads=1)
     same(alone, trained(recipe, starts=4, threads=3))
     same(alone, trained(recipe, starts=4, threads=4, checkpoint=tmp_path / "training.npz"))
+
+
+def test_a_disk_that_refuses_does_not_end_the_training(tmp_path: Path) -> None:
+    """Where the file cannot be written there is one warning, and the result is the same."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with pytest.warns(KelmanWarning, match="checkpoint: .*the training goes on without") as caught:
+        result = trained(
+            "lm", checkpoint=folder / "training.npz", progress=lambda _: folder.exists() and folder.rmdir()
+        )
+    assert len(caught) == 1
+    same(trained("lm"), result)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -13,12 +13,13 @@ import json
 import os
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import KelmanError
+from ..errors import KelmanError, KelmanWarning
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -41,6 +42,7 @@ class Checkpoint:
         self._states: dict[str, dict[str, Any]] = {}
         self._written = time.monotonic()
         self._lock = threading.Lock()
+        self._refused = False
         if self.path.exists():
             self._read(fresh)
         elif not self.path.parent.is_dir():
@@ -59,7 +61,7 @@ class Checkpoint:
             self.write()
 
     def write(self) -> None:
-        """Write the file: all of it or nothing."""
+        """Write the file: all of it or nothing. A disk that refuses is a warning: the training is worth more than the file."""
         with self._lock:
             arrays: dict[str, Array] = {}
             words: dict[str, Any] = {}
@@ -68,13 +70,21 @@ class Checkpoint:
                 arrays |= {f"{key}/{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
             head = {"format": FORMAT, "fingerprint": self.fingerprint, "words": words}
             text = np.frombuffer(json.dumps(head).encode(), np.uint8)
-            part = self.path.with_name(f"{self.path.name}.part")
-            with part.open("wb") as file:
-                np.savez(file, **{"head": text, "seeds": self.seeds, **arrays})  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path)
             self._written = time.monotonic()
+            try:
+                self._replace({"head": text, "seeds": self.seeds, **arrays})
+            except OSError as error:
+                if not self._refused:
+                    warnings.warn(f"checkpoint: {error}; the training goes on without", KelmanWarning, stacklevel=2)
+                self._refused = True
+
+    def _replace(self, arrays: dict[str, Array]) -> None:
+        part = self.path.with_name(f"{self.path.name}.part")
+        with part.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.path)
 
     def _read(self, fresh: bool) -> None:
         try:

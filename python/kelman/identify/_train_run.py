@@ -320,7 +320,7 @@ class Trainer:
             alive[np.argmax(penalty.norms(best))] = True
         net = narrowed(objective.network(best), alive)
         starts = {name: getattr(self.problem, name) for name in net.STARTS}
-        starts = {name: start[:, alive] for name, start in starts.items()}
+        starts = {name: np.ascontiguousarray(start[:, alive]) for name, start in starts.items()}
         self.problem = replace(self.problem, **cast("dict[str, Any]", starts))
         self.settings = replace(self.settings, group_lasso=0.0)
         left = self._objective(net)
