@@ -8,14 +8,15 @@ The regression is the best linear approximation of the predictor under the spect
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from kelman.bridge._inputs import input_list
 from kelman.bridge._moments import Moments, moments_of
+from kelman.bridge._plain import is_network, with_one_start
 from kelman.errors import KelmanError
-from kelman.models import Elman
+from kelman.models import Cell, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,14 +41,14 @@ class Behaviour:
 
 
 def predictions(
-    net: Elman | Callable[..., Any], layout: Layout, zs: list[FloatArray], us: list[FloatArray]
+    net: Cell | Stack | Callable[..., Any], layout: Layout, zs: list[FloatArray], us: list[FloatArray]
 ) -> list[FloatArray]:
     """One-step predictions zhat_k of every series, aligned with z_k; the first is NaN where the network predicts ahead."""
-    if isinstance(net, Elman):
+    if is_network(net):
         from kelman.rnn import forward
 
         rows = input_list(net, layout, zs, us)
-        flat = net.replace(h0=None if net.h0 is None or net.h0.ndim == 1 else net.h0.mean(axis=0))
+        flat = with_one_start(net)
         if len({len(row) for row in rows}) == 1:
             outputs = list(forward(flat, np.stack(rows).astype(net.dtype)).y)
         else:
@@ -55,7 +56,7 @@ def predictions(
     else:
         none = np.zeros(layout.m)
         outputs = [
-            _called(net, layout.input_rows(z, u, none, np.zeros(layout.p)), layout.m)
+            _called(cast("Callable[..., Any]", net), layout.input_rows(z, u, none, np.zeros(layout.p)), layout.m)
             for z, u in zip(zs, us, strict=True)
         ]
     outputs = [np.asarray(y, dtype=np.float64) for y in outputs]
@@ -78,7 +79,12 @@ def _called(function: Callable[..., Any], x: FloatArray, m: int) -> FloatArray:
 
 
 def behaviour_of(
-    net: Elman | Callable[..., Any], layout: Layout, zs: list[FloatArray], us: list[FloatArray], lags: int, direct: bool
+    net: Cell | Stack | Callable[..., Any],
+    layout: Layout,
+    zs: list[FloatArray],
+    us: list[FloatArray],
+    lags: int,
+    direct: bool,
 ) -> Behaviour:
     """Regress a predictor's outputs on the past of its input."""
     hats = predictions(net, layout, zs, us)

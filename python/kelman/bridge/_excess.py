@@ -13,11 +13,12 @@ from kelman.bridge._behaviour import predictions
 from kelman.bridge._data import real_array
 from kelman.bridge._dynamics import Dynamics
 from kelman.bridge._layout import Layout, layout_of
+from kelman.bridge._plain import is_network
 from kelman.bridge._predictor import LinearPredictor, predictor_of_elman, predictor_of_model
 from kelman.bridge._probe import simulate_innovations
 from kelman.bridge._split import is_foldable
 from kelman.errors import KelmanError
-from kelman.models import Elman, StateSpace
+from kelman.models import Cell, Elman, Stack, StateSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,7 +62,7 @@ class ExcessRisk(float):
 
 
 def excess_risk(
-    predictor: StateSpace | Elman | Dynamics | Callable[..., Any],
+    predictor: StateSpace | Cell | Stack | Dynamics | Callable[..., Any],
     model: StateSpace,
     *,
     horizon: int | None = None,
@@ -81,7 +82,7 @@ def excess_risk(
 
     Parameters
     ----------
-    predictor : StateSpace, Elman, Dynamics or callable
+    predictor : StateSpace, Elman, GRU, LSTM, Stack, Dynamics or callable
         What predicts z one step ahead: the steady filter of a model, a network, a read-out, or a function from inputs (T, i) to
         predictions (T, m).
     model : StateSpace
@@ -172,15 +173,15 @@ def _linear(predictor: Any) -> LinearPredictor | None:
         return predictor.predictor
     if isinstance(predictor, Elman):
         return predictor_of_elman(predictor)[0] if is_foldable(predictor) else None
-    if callable(predictor):
+    if is_network(predictor, "predictor") or callable(predictor):
         return None
     raise KelmanError(
-        f"predictor: expected a StateSpace, an Elman network, a Dynamics or a function, got {type(predictor).__name__}"
+        f"predictor: expected a StateSpace, a recurrent network, a Dynamics or a function, got {type(predictor).__name__}"
     )
 
 
 def _nonlinear(predictor: Any, inputs: Any, target: Any, truth: LinearPredictor) -> tuple[Any, Layout]:
-    if isinstance(predictor, Elman):
+    if is_network(predictor, "predictor"):
         layout = layout_of(inputs or predictor.inputs, target or predictor.target, *predictor.dims[1:3])
     else:
         words = tuple(inputs) if inputs is not None else ("z",) * truth.m + ("u",) * truth.p

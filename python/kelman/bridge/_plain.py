@@ -7,11 +7,31 @@ adds to the weights exactly: U + A, W + B.
 
 from __future__ import annotations
 
+from typing import Any, TypeGuard
+
 import numpy as np
 
-from kelman.models import Elman
+from kelman.errors import KelmanError
+from kelman.models import Bidirectional, Cell, Elman, Stack
 
 __all__: list[str] = []
+
+
+def is_network(value: Any, name: str = "rnn") -> TypeGuard[Cell | Stack]:
+    """Whether it is a network that runs forward in time; an error for one that reads the future, which predicts nothing."""
+    layers = value.layers if isinstance(value, Stack) else (value,)
+    if any(isinstance(layer, Bidirectional) for layer in layers):
+        raise KelmanError(f"{name}: expected a network that runs forward in time, got {value!r}, which sees the future")
+    return isinstance(value, (Cell, Stack))
+
+
+def with_one_start(net: Any) -> Any:
+    """The network with the mean of its starts, where it has one for each series."""
+    if isinstance(net, Stack):
+        return Stack([with_one_start(layer) for layer in net.layers])
+    starts = {name: getattr(net, name) for name in net.STARTS}
+    means = {name: start.mean(axis=0) for name, start in starts.items() if start is not None and start.ndim == 2}
+    return net.replace(**means) if means else net
 
 
 def plain(rnn: Elman) -> Elman:

@@ -29,7 +29,7 @@ from kelman.bridge._project import (
 from kelman.bridge._source import Data, Reading, Source, checked_lags, data_of, responses_of, source_of, window_of
 from kelman.bridge._to_state_space import model_of_predictor, unshifted
 from kelman.errors import KelmanError
-from kelman.models import Elman, StateSpace
+from kelman.models import Cell, Elman, Stack, StateSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ _METHODS = ("auto", "weights", "behaviour", "jacobian", "average_jacobian")
 
 
 def read_dynamics(
-    rnn: Elman | Callable[..., Any],
+    rnn: Cell | Stack | Callable[..., Any],
     x: Any = None,
     z: Any = None,
     u: Any = None,
@@ -77,7 +77,7 @@ def read_dynamics(
 
     Parameters
     ----------
-    rnn : Elman or callable
+    rnn : Elman, GRU, LSTM, Stack or callable
         Trained network, with ``inputs`` and ``target`` that say what it reads and predicts; or any one-step predictor as a function
         from inputs (T, i) to predictions (T, m).
     x : array_like, shape (T, i) or (N, T, i), or list, optional
@@ -156,7 +156,7 @@ def _settled(
 ) -> tuple[Reading, FloatArray, Metric, Choice]:
     """Responses and order over a window that holds the memory of the system found, but not that of idle modes."""
     window, q = lags, source.layout.m + source.layout.p
-    single = isinstance(source.net, Elman) and source.net.dtype == np.float32
+    single = isinstance(source.net, (Cell, Stack)) and source.net.dtype == np.float32
     while True:
         reading = responses_of(source, data, probe, window)
         scale = _innovation(Sigma, reading.moments, reading)

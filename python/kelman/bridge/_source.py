@@ -14,7 +14,7 @@ from kelman.bridge._data import paired_series, series_list
 from kelman.bridge._jacobian import linearised
 from kelman.bridge._layout import Layout, layout_of
 from kelman.bridge._moments import Moments, moments_of, moments_of_model
-from kelman.bridge._plain import plain
+from kelman.bridge._plain import is_network, plain
 from kelman.bridge._predictor import LinearPredictor, predictor_of_elman
 from kelman.bridge._split import is_foldable
 from kelman.errors import KelmanError
@@ -79,9 +79,17 @@ def source_of(rnn: Any, inputs: Any, target: Any, method: str) -> Source:
         goal = target or ("z_next" if "z" in words else "z")
         layout = layout_of(words, goal, len(words), max(words.count("z"), words.count("z_prev"), 1))
         method = "behaviour"
+    elif is_network(rnn):
+        if method not in ("auto", "behaviour"):
+            raise KelmanError(
+                f'method: only "behaviour" reads a network of type {type(rnn).__name__}, got {method!r}; its local Jacobians '
+                "are in kelman.read_activations"
+            )
+        layout = layout_of(inputs or rnn.inputs, target or rnn.target, rnn.dims.inputs, rnn.dims.outputs)
+        method = "behaviour"
     else:
         raise KelmanError(
-            f"rnn: expected an Elman network or a function from inputs to predictions, got {type(rnn).__name__}"
+            f"rnn: expected an Elman, GRU or LSTM network, a Stack or a function from inputs to predictions, got {type(rnn).__name__}"
         )
     if layout.target == "state":
         raise KelmanError(
