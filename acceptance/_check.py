@@ -27,7 +27,8 @@ class Check:
     """A long statistical check.
 
     ``run(seed)`` returns a row of numbers; an exception becomes a row with "error" and is judged like any other. ``judge(rows, full)``
-    knows whether all seeds ran: limits on means and medians widen to 3.3 standard errors when only a few did.
+    knows whether all seeds ran: limits on means and medians widen to 3.3 standard errors when only a few did. `spot` is how many
+    seeds run in a spot check.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Check:
     covers: tuple[str, ...]
     run: Callable[[int], Row]
     judge: Callable[[list[Row], bool], list[Verdict]]
+    spot: int = 3
 
 
 def failures(rows: list[Row]) -> int:

@@ -61,11 +61,14 @@ def run(seed: int) -> Row:
 
 
 def judge(rows: list[Row], full: bool) -> list[Verdict]:
-    """Ten times faster in the median."""
-    del full
+    """Ten times faster in the median; seven times where only a few seeds ran, for a busy machine disturbs one run."""
     return [
         at_least("trainings that worked", len(rows) - failures(rows), len(rows)),
-        at_least("median ratio of times", np.median([0 if np.isinf(v) else v for v in column(rows, "ratio")]), 10),
+        at_least(
+            "median ratio of times",
+            np.median([0 if np.isinf(v) else v for v in column(rows, "ratio")]),
+            10 if full else 7,
+        ),
     ]
 
 
@@ -76,4 +79,5 @@ CHECK = Check(
     ("python/kelman/identify", "python/kelman/rnn", "cpp/kelman/rnn"),
     run,
     judge,
+    spot=1,
 )
