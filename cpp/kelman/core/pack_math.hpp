@@ -17,6 +17,13 @@
 
 #include "kelman/core/pack.hpp"
 
+// Through a call, packs would pass by memory.
+#ifdef __GNUC__
+#define KELMAN_ALWAYS_INLINE [[gnu::always_inline]]
+#else
+#define KELMAN_ALWAYS_INLINE
+#endif
+
 namespace kelman::math {
 
 /// Constants of the functions for one number type.
@@ -65,24 +72,24 @@ struct Constants<float> {
 
 /// The bits of a number (or of each register of a pack) through f, which takes and gives unsigned integers.
 template <Real T, class F>
-[[nodiscard]] inline T on_bits(const T& a, F&& f) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline T on_bits(const T& a, F&& f) noexcept {
   using Bits = typename unit::Bits<T>::type;
   return std::bit_cast<T>(static_cast<Bits>(f(std::bit_cast<Bits>(a))));
 }
 template <Real T, int W, class F>
-[[nodiscard]] inline Pack<T, W> on_bits(const Pack<T, W>& a, F&& f) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline Pack<T, W> on_bits(const Pack<T, W>& a, F&& f) noexcept {
   using Unit = typename Pack<T, W>::Unit;
   using Bits = typename unit::Vector<T>::bits;
   return Pack<T, W>::each(
       [&](int u) { return std::bit_cast<Unit>(static_cast<Bits>(f(std::bit_cast<Bits>(a.v[u])))); });
 }
 template <Real T, class F>
-[[nodiscard]] inline T on_bits(const T& a, const T& b, F&& f) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline T on_bits(const T& a, const T& b, F&& f) noexcept {
   using Bits = typename unit::Bits<T>::type;
   return std::bit_cast<T>(static_cast<Bits>(f(std::bit_cast<Bits>(a), std::bit_cast<Bits>(b))));
 }
 template <Real T, int W, class F>
-[[nodiscard]] inline Pack<T, W> on_bits(const Pack<T, W>& a, const Pack<T, W>& b, F&& f) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline Pack<T, W> on_bits(const Pack<T, W>& a, const Pack<T, W>& b, F&& f) noexcept {
   using Unit = typename Pack<T, W>::Unit;
   using Bits = typename unit::Vector<T>::bits;
   return Pack<T, W>::each([&](int u) {
@@ -95,22 +102,22 @@ template <Real T>
 inline constexpr typename unit::Bits<T>::type sign_bit = typename unit::Bits<T>::type(1) << (8 * sizeof(T) - 1);
 
 template <Lanes V>
-[[nodiscard]] inline V without_sign(const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V without_sign(const V& x) noexcept {
   return on_bits(x, [](const auto& bits) { return bits & ~sign_bit<scalar_of<V>>; });
 }
 template <Lanes V>
-[[nodiscard]] inline V negative(const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V negative(const V& x) noexcept {
   return on_bits(x, [](const auto& bits) { return bits | sign_bit<scalar_of<V>>; });
 }
 /// A number >= 0 with the sign of x.
 template <Lanes V>
-[[nodiscard]] inline V with_sign(const V& value, const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V with_sign(const V& value, const V& x) noexcept {
   return on_bits(value, x, [](const auto& bits, const auto& of) { return bits | (of & sign_bit<scalar_of<V>>); });
 }
 
 /// 2^n from n + round, for n + extra within the exponents of normal numbers: 2^(n + extra).
 template <int extra = 0, Lanes V>
-[[nodiscard]] inline V power_of_two(const V& rounded) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V power_of_two(const V& rounded) noexcept {
   using T = scalar_of<V>;
   using Bits = typename unit::Bits<T>::type;
   return on_bits(rounded, [](const auto& bits) {
@@ -120,7 +127,7 @@ template <int extra = 0, Lanes V>
 
 /// a[0] + a[1] x + a[2] x^2 + ..., in pairs.
 template <class V, std::size_t n>
-[[nodiscard]] inline V in_pairs(const V (&a)[n], const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V in_pairs(const V (&a)[n], const V& x) noexcept {
   if constexpr (n == 1) {
     return a[0];
   } else {
@@ -132,7 +139,7 @@ template <class V, std::size_t n>
   }
 }
 template <Lanes V, Real T, std::size_t n>
-[[nodiscard]] inline V polynomial(const std::array<T, n>& c, const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V polynomial(const std::array<T, n>& c, const V& x) noexcept {
   V terms[n];
 #pragma GCC unroll 16
   for (std::size_t j = 0; j < n; ++j) terms[j] = V(c[j]);
@@ -141,7 +148,7 @@ template <Lanes V, Real T, std::size_t n>
 
 /// x = n log 2 + r: gives expm1 r, and n + round.
 template <Lanes V>
-[[nodiscard]] inline V reduced_expm1(const V& x, V& rounded) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V reduced_expm1(const V& x, V& rounded) noexcept {
   using C = Constants<scalar_of<V>>;
   rounded = fused(x, V(C::log2_e), V(C::round));
   const V n = rounded - V(C::round);
@@ -151,7 +158,7 @@ template <Lanes V>
 }
 
 template <Lanes V>
-[[nodiscard]] inline V exp(const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V exp(const V& x) noexcept {
   using T = scalar_of<V>;
   using C = Constants<T>;
   V rounded;
@@ -164,7 +171,7 @@ template <Lanes V>
 
 /// exp of numbers <= 0.
 template <Lanes V>
-[[nodiscard]] inline V exp_of_negative(const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V exp_of_negative(const V& x) noexcept {
   using T = scalar_of<V>;
   using C = Constants<T>;
   V rounded;
@@ -174,7 +181,7 @@ template <Lanes V>
 
 /// exp(x) - 1 for x within the exponents of normal numbers.
 template <Lanes V>
-[[nodiscard]] inline V expm1_within(const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V expm1_within(const V& x) noexcept {
   V rounded;
   const V p = reduced_expm1(x, rounded);
   const V scale = power_of_two(rounded);
@@ -183,7 +190,7 @@ template <Lanes V>
 
 /// log(1 + e) for 0 <= e <= 1.
 template <Lanes V>
-[[nodiscard]] inline V log1p_of_fraction(const V& e) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V log1p_of_fraction(const V& e) noexcept {
   using T = scalar_of<V>;
   const V s = e / (e + V(T(2)));
   const V square = s * s;
@@ -192,7 +199,7 @@ template <Lanes V>
 }
 
 template <Lanes V>
-[[nodiscard]] inline V tanh(const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V tanh(const V& x) noexcept {
   using T = scalar_of<V>;
   const V size = without_sign(x);
   const V e = expm1_within(min(size + size, V(T(2) * Constants<T>::saturated)));
@@ -200,21 +207,21 @@ template <Lanes V>
 }
 
 template <Lanes V>
-[[nodiscard]] inline V sigmoid(const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V sigmoid(const V& x) noexcept {
   using T = scalar_of<V>;
   const V e = exp_of_negative(negative(x));
   return select(x < V(T(0)), e, V(T(1))) / (V(T(1)) + e);
 }
 
 template <Lanes V>
-[[nodiscard]] inline V softplus(const V& x) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V softplus(const V& x) noexcept {
   using T = scalar_of<V>;
   return select(x < V(T(0)), V(T(0)), x) + log1p_of_fraction(exp_of_negative(negative(x)));
 }
 
 /// 1 - exp(-y) for y >= 0.
 template <Lanes V>
-[[nodiscard]] inline V one_minus_exp_of_negative(const V& y) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V one_minus_exp_of_negative(const V& y) noexcept {
   using T = scalar_of<V>;
   return -expm1_within(max(-y, V(T(-2) * Constants<T>::saturated)));
 }
