@@ -15,13 +15,16 @@
 //     tangent         d state_k                    along directions of seed, state_{k-1} and x_k
 //     seed_along      d seed                       along a direction of the weights
 //     entries         the seed row that a weight moves, and by what
+//     single          the step forward for one series alone (single.hpp)
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "kelman/rnn/activation.hpp"
 #include "kelman/rnn/panel.hpp"
+#include "kelman/rnn/single.hpp"
 
 namespace kelman::rnn {
 
@@ -88,6 +91,8 @@ class Cell {
   virtual void seed_along(const Cell& direction, const S* previous, const S* x, const S* now, S* seed,
                           Index packs) const = 0;
   virtual std::vector<Entry> entries() const = 0;
+  /// the step forward for one series
+  virtual std::unique_ptr<const SingleStep<S>> single() const = 0;
 
  protected:
   Index lanes(Index packs) const { return packs * register_lanes<S>; }

@@ -24,6 +24,8 @@ class Readout {
         outputs_(outputs),
         activation_(activation),
         c_(c),
+        weights_V_(V),
+        weights_D_(D),
         V_(Product<S>::plain(V, outputs, hidden)),
         V_back_(Product<S>::transposed(V, outputs, hidden)) {
     if (direct_) {
@@ -47,6 +49,34 @@ class Readout {
     affine<S>(y, outputs_, packs, {c_}, {{&V_, h}, {&D_, x}});
     activate(activation_, y, outputs_ * packs * register_lanes<S>);
   }
+
+  /// The readout of one series: y has o numbers in whole registers.
+  class Single {
+   public:
+    explicit Single(const Readout& readout)
+        : there_(readout.there_),
+          outputs_(readout.outputs_),
+          activation_(readout.activation_),
+          c_(padded_blocks(readout.c_, 1, readout.outputs_)),
+          V_(readout.weights_V_, 1, readout.outputs_, readout.hidden_),
+          D_(readout.weights_D_, 1, readout.outputs_, readout.inputs_) {}
+
+    void forward(const S* h, const S* x, S* y) const {
+      if (!there_) {
+        std::copy_n(h, outputs_, y);
+        return;
+      }
+      affine_single<S>(y, padded<S>(outputs_), c_.data(), {{&V_, h}, {&D_, x}});
+      activate(activation_, y, padded<S>(outputs_));
+    }
+
+   private:
+    bool there_;
+    Index outputs_;
+    Activation activation_;
+    std::vector<S> c_;
+    Columns<S> V_, D_;
+  };
 
   /// carried (first rows) += dL/dh_k; g is dL/dy . sigma'
   void backward(const S* g, S* carried, Index packs) const {
@@ -92,7 +122,7 @@ class Readout {
   bool there_ = false, direct_ = false;
   Index hidden_, inputs_ = 0, outputs_;
   Activation activation_{0};
-  const S* c_ = nullptr;
+  const S *c_ = nullptr, *weights_V_ = nullptr, *weights_D_ = nullptr;
   Product<S> V_, V_back_, D_, D_back_, none_;
 };
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "kelman/rnn/sequence.hpp"
 
@@ -20,7 +22,9 @@ class Stepper {
         states_(memory_.take<S>(cut_.blocks * block_)),
         spare_(memory_.take<S>(block_)),
         x_(memory_.take<S>(step_of<S>(cell.inputs(), cut_.packs))),
-        y_(memory_.take<S>(step_of<S>(readout.outputs(), cut_.packs))) {
+        y_(memory_.take<S>(step_of<S>(readout.outputs(), cut_.packs))),
+        single_(series == 1 ? cell.single() : nullptr),
+        single_readout_(readout) {
     restart(h0, c0);
   }
 
@@ -29,6 +33,12 @@ class Stepper {
   /// Begins again at h0 (N, h) and c0 (N, state - h), or zeros where c0 is null.
   void restart(const S* h0, const S* c0) {
     const Index h = cell_.hidden(), rest = cell_.state() - h;
+    if (single_) {
+      std::copy_n(h0, h, states_);
+      std::fill_n(states_ + padded<S>(h), rest, S(0));
+      if (c0 != nullptr) std::copy_n(c0, rest, states_ + padded<S>(h));
+      return;
+    }
     for (Index b = 0; b < cut_.blocks; ++b) {
       to_panel(h0, h, b, states_ + b * block_);
       S* const beyond = states_ + b * block_ + h * cut_.lanes;
@@ -44,6 +54,17 @@ class Stepper {
   bool step(const S* x, S* y) {
     using V = Register<S>;
     V sum(S(0));
+    if (single_) {
+      single_->forward(states_, x, spare_);
+      std::swap(states_, spare_);
+      if (y != nullptr) {
+        single_readout_.forward(states_, x, y_);
+        std::copy_n(y_, readout_.outputs(), y);
+      }
+      const Index numbers = cell_.state() / cell_.hidden() * padded<S>(cell_.hidden());
+      for (Index k = 0; k < numbers; k += lanes<V>) sum = fused(V(S(0)), load<V>(states_ + k), sum);
+      return all(sum == V(S(0)));
+    }
     for (Index b = 0; b < cut_.blocks; ++b) {
       S* const state = states_ + b * block_;
       to_panel(x, cell_.inputs(), b, x_);
@@ -60,6 +81,11 @@ class Stepper {
 
   /// The states h (N, h), and c (N, state - h) unless null.
   void state(S* h, S* c) const {
+    if (single_) {
+      std::copy_n(states_, cell_.hidden(), h);
+      if (c != nullptr) std::copy_n(states_ + padded<S>(cell_.hidden()), cell_.state() - cell_.hidden(), c);
+      return;
+    }
     for (Index b = 0; b < cut_.blocks; ++b) {
       from_panel(states_ + b * block_, cell_.hidden(), b, h);
       if (c != nullptr)
@@ -86,6 +112,8 @@ class Stepper {
   Index block_;
   Workspace memory_;
   S *states_, *spare_, *x_, *y_;
+  std::unique_ptr<const SingleStep<S>> single_;  // where there is one series
+  typename Readout<S>::Single single_readout_;
 };
 
 }  // namespace kelman::rnn

@@ -29,11 +29,11 @@ class Elman final : public Cell<S> {
 
   Elman(const Weights& w, Activation activation)
       : Cell<S>(sizes(w)),
+        w_(w),
         linear_(w.A != nullptr || w.B != nullptr),
         has_A_(w.A != nullptr),
         has_B_(w.B != nullptr),
         activation_(activation),
-        b_(w.b),
         U_(Product<S>::plain(w.U, w.hidden, w.hidden)),
         W_(Product<S>::plain(w.W, w.hidden, w.inputs)),
         U_back_(Product<S>::transposed(w.U, w.hidden, w.hidden)),
@@ -51,7 +51,7 @@ class Elman final : public Cell<S> {
   void forward(const S* previous, const S* x, S* now, Index packs) const override {
     const Index h = this->hidden(), size = h * this->lanes(packs);
     S* f = linear_ ? now + size : now;
-    affine<S>(f, h, packs, {b_}, {{&U_, previous}, {&W_, x}});
+    affine<S>(f, h, packs, {w_.b}, {{&U_, previous}, {&W_, x}});
     activate(activation_, f, size);
     if (linear_) affine<S>(now, h, packs, {nullptr, f}, {{&A_, previous}, {&B_, x}});
   }
@@ -101,7 +101,7 @@ class Elman final : public Cell<S> {
                   Index packs) const override {
     const auto& along = static_cast<const Elman&>(direction);
     const Index h = this->hidden(), size = h * this->lanes(packs);
-    affine<S>(seed, h, packs, {along.b_}, {{&along.U_, previous}, {&along.W_, x}});
+    affine<S>(seed, h, packs, {along.w_.b}, {{&along.U_, previous}, {&along.W_, x}});
     if (linear_) affine<S>(seed + size, h, packs, {}, {{&along.A_, previous}, {&along.B_, x}});
   }
 
@@ -116,15 +116,44 @@ class Elman final : public Cell<S> {
     return all;
   }
 
+  std::unique_ptr<const SingleStep<S>> single() const override { return std::make_unique<Single>(*this); }
+
  private:
   static Sizes sizes(const Weights& w) {
     const Index parts = w.A != nullptr || w.B != nullptr ? 2 : 1;
     return {w.inputs, w.hidden, w.hidden, parts * w.hidden, parts * w.hidden, w.size()};
   }
 
+  class Single final : public SingleStep<S> {
+   public:
+    explicit Single(const Elman& cell)
+        : linear_(cell.linear_),
+          size_(padded<S>(cell.w_.hidden)),
+          activation_(cell.activation_),
+          b_(padded_blocks(cell.w_.b, 1, cell.w_.hidden)),
+          U_(cell.w_.U, 1, cell.w_.hidden, cell.w_.hidden),
+          W_(cell.w_.W, 1, cell.w_.hidden, cell.w_.inputs),
+          A_(cell.w_.A, 1, cell.w_.hidden, cell.w_.hidden),
+          B_(cell.w_.B, 1, cell.w_.hidden, cell.w_.inputs) {}
+
+    void forward(const S* previous, const S* x, S* now) const override {
+      S* f = linear_ ? now + size_ : now;
+      affine_single<S>(f, size_, b_.data(), {{&U_, previous}, {&W_, x}});
+      activate(activation_, f, size_);
+      if (linear_) affine_single<S>(now, size_, f, {{&A_, previous}, {&B_, x}});
+    }
+
+   private:
+    bool linear_;
+    Index size_;
+    Activation activation_;
+    std::vector<S> b_;
+    Columns<S> U_, W_, A_, B_;
+  };
+
+  Weights w_;
   bool linear_, has_A_, has_B_;
   Activation activation_;
-  const S* b_;
   Product<S> U_, W_, U_back_, W_back_, A_, B_, A_back_, B_back_, none_;
 };
 

@@ -30,6 +30,7 @@ class Gru final : public Cell<S> {
 
   explicit Gru(const Weights& w)
       : Cell<S>({w.inputs, w.hidden, w.hidden, 5 * w.hidden, (w.d ? 4 : 3) * w.hidden, w.size()}),
+        w_(w),
         after_(w.d != nullptr),
         b_(w.b),
         d_(w.d) {
@@ -46,24 +47,12 @@ class Gru final : public Cell<S> {
   }
 
   void forward(const S* previous, const S* x, S* now, Index packs) const override {
-    const Index h = this->hidden(), size = h * this->lanes(packs);
-    const Tape<S> at(now, size);
-    affine<S>(at.r, 2 * h, packs, {b_}, {{&U_rz_, previous}, {&W_rz_, x}});
-    each_pack(2 * size, [](const auto& s) { return math::sigmoid(s); }, at.r, read(at.r));
-    if (after_) {
-      affine<S>(at.q, h, packs, {d_}, {{&U_n_, previous}});
-      affine<S>(at.n, h, packs, {b_ + 2 * h}, {{&W_n_, x}});
-      each_pack(
-          size, [](const auto& n, const auto& r, const auto& q) { return math::tanh(fused(r, q, n)); }, at.n,
-          read(at.n), read(at.r), read(at.q));
-    } else {
-      each_pack(size, [](const auto& r, const auto& was) { return r * was; }, at.q, read(at.r), previous);
-      affine<S>(at.n, h, packs, {b_ + 2 * h}, {{&U_n_, at.q}, {&W_n_, x}});
-      each_pack(size, [](const auto& s) { return math::tanh(s); }, at.n, read(at.n));
-    }
-    each_pack(
-        size, [](const auto& n, const auto& z, const auto& was) { return fused(z, was - n, n); }, now, read(at.n),
-        read(at.z), previous);
+    const Index h = this->hidden();
+    step(
+        after_, previous, now, h * this->lanes(packs),
+        [&](S* rz) { affine<S>(rz, 2 * h, packs, {b_}, {{&U_rz_, previous}, {&W_rz_, x}}); },
+        [&](S* q) { affine<S>(q, h, packs, {d_}, {{&U_n_, previous}}); },
+        [&](S* n, const S* q) { affine<S>(n, h, packs, {b_ + 2 * h}, {optional_term(U_n_, q, none_), {&W_n_, x}}); });
   }
 
   void backward(const S* previous, const S* /*x*/, const S* now, S* carried, S* errors, Index packs) const override {
@@ -167,6 +156,8 @@ class Gru final : public Cell<S> {
     return all;
   }
 
+  std::unique_ptr<const SingleStep<S>> single() const override { return std::make_unique<Single>(*this); }
+
  private:
   template <class T>
   struct Tape {
@@ -175,6 +166,59 @@ class Gru final : public Cell<S> {
   };
   static const S* read(const S* p) { return p; }
 
+  /// The step from its linear maps: gates(r and z), inner(q), new_state(n, q or null), each of which writes its sum.
+  template <class Gates, class Inner, class New>
+  static void step(bool after, const S* previous, S* now, Index size, Gates&& gates, Inner&& inner, New&& new_state) {
+    const Tape<S> at(now, size);
+    gates(at.r);
+    each_pack(2 * size, [](const auto& s) { return math::sigmoid(s); }, at.r, read(at.r));
+    if (after) {
+      inner(at.q);
+      new_state(at.n, nullptr);
+      each_pack(
+          size, [](const auto& n, const auto& r, const auto& q) { return math::tanh(fused(r, q, n)); }, at.n,
+          read(at.n), read(at.r), read(at.q));
+    } else {
+      each_pack(size, [](const auto& r, const auto& was) { return r * was; }, at.q, read(at.r), previous);
+      new_state(at.n, at.q);
+      each_pack(size, [](const auto& s) { return math::tanh(s); }, at.n, read(at.n));
+    }
+    each_pack(
+        size, [](const auto& n, const auto& z, const auto& was) { return fused(z, was - n, n); }, now, read(at.n),
+        read(at.z), previous);
+  }
+
+  class Single final : public SingleStep<S> {
+   public:
+    explicit Single(const Gru& cell) : after_(cell.after_), size_(padded<S>(cell.w_.hidden)) {
+      const auto& w = cell.w_;
+      const Index h = w.hidden, i = w.inputs;
+      b_ = padded_blocks(w.b, 3, h);
+      d_ = padded_blocks(w.d, 1, h);
+      U_rz_ = Columns<S>(w.U, 2, h, h);
+      U_n_ = Columns<S>(w.U + 2 * h * h, 1, h, h);
+      W_rz_ = Columns<S>(w.W, 2, h, i);
+      W_n_ = Columns<S>(w.W + 2 * h * i, 1, h, i);
+    }
+
+    void forward(const S* previous, const S* x, S* now) const override {
+      step(
+          after_, previous, now, size_,
+          [&](S* rz) { affine_single<S>(rz, 2 * size_, b_.data(), {{&U_rz_, previous}, {&W_rz_, x}}); },
+          [&](S* q) { affine_single<S>(q, size_, d_.data(), {{&U_n_, previous}}); },
+          [&](S* n, const S* q) {
+            affine_single<S>(n, size_, b_.data() + 2 * size_, {{q == nullptr ? &none_ : &U_n_, q}, {&W_n_, x}});
+          });
+    }
+
+   private:
+    bool after_;
+    Index size_;
+    std::vector<S> b_, d_;
+    Columns<S> U_rz_, U_n_, W_rz_, W_n_, none_;
+  };
+
+  Weights w_;
   bool after_;
   const S *b_, *d_;
   Product<S> U_rz_, W_rz_, U_n_, W_n_, U_back_, U_n_back_, W_rz_back_, W_n_back_, none_;

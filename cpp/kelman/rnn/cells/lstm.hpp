@@ -29,6 +29,7 @@ class Lstm final : public Cell<S> {
 
   explicit Lstm(const Weights& w)
       : Cell<S>({w.inputs, w.hidden, 2 * w.hidden, 7 * w.hidden, 4 * w.hidden, w.size()}),
+        w_(w),
         b_(w.b),
         P_(w.P),
         U_(Product<S>::plain(w.U, 4 * w.hidden, w.hidden)),
@@ -38,28 +39,8 @@ class Lstm final : public Cell<S> {
 
   void forward(const S* previous, const S* x, S* now, Index packs) const override {
     const Index h = this->hidden(), size = h * this->lanes(packs);
-    const Tape<S> at(now, size);
-    const S* c_was = previous + size;
-    affine<S>(at.i, 4 * h, packs, {b_}, {{&U_, previous}, {&W_, x}});
-    each_row(packs, [&](Index k, const Peepholes& peep) {
-      const V was = load<V>(c_was + k);
-      const V i = math::sigmoid(fused(peep.i, was, load<V>(at.i + k)));
-      const V f = math::sigmoid(fused(peep.f, was, load<V>(at.f + k)));
-      const V g = math::tanh(load<V>(at.g + k));
-      const V c = fused(f, was, i * g);
-      store(at.i + k, i);
-      store(at.f + k, f);
-      store(at.g + k, g);
-      store(at.c + k, c);
-    });
-    each_row(packs, [&](Index k, const Peepholes& peep) {
-      const V c = load<V>(at.c + k);
-      const V o = math::sigmoid(fused(peep.o, c, load<V>(at.o + k)));
-      const V t = math::tanh(c);
-      store(at.o + k, o);
-      store(at.t + k, t);
-      store(now + k, o * t);
-    });
+    affine<S>(now + 2 * size, 4 * h, packs, {b_}, {{&U_, previous}, {&W_, x}});
+    step(previous + size, now, size, [&](auto&& body) { each_row(packs, body); });
   }
 
   void backward(const S* previous, const S* /*x*/, const S* now, S* carried, S* errors, Index packs) const override {
@@ -149,6 +130,8 @@ class Lstm final : public Cell<S> {
     return all;
   }
 
+  std::unique_ptr<const SingleStep<S>> single() const override { return std::make_unique<Single>(*this); }
+
  private:
   using V = Register<S>;
 
@@ -164,6 +147,57 @@ class Lstm final : public Cell<S> {
     V i, f, o;
   };
 
+  /// The step from the sums in the rows of the gates; each(body) calls body(k, peepholes) for every register k.
+  template <class Each>
+  static void step(const S* c_was, S* now, Index size, Each&& each) {
+    const Tape<S> at(now, size);
+    each([&](Index k, const Peepholes& peep) {
+      const V was = load<V>(c_was + k);
+      const V i = math::sigmoid(fused(peep.i, was, load<V>(at.i + k)));
+      const V f = math::sigmoid(fused(peep.f, was, load<V>(at.f + k)));
+      const V g = math::tanh(load<V>(at.g + k));
+      const V c = fused(f, was, i * g);
+      store(at.i + k, i);
+      store(at.f + k, f);
+      store(at.g + k, g);
+      store(at.c + k, c);
+    });
+    each([&](Index k, const Peepholes& peep) {
+      const V c = load<V>(at.c + k);
+      const V o = math::sigmoid(fused(peep.o, c, load<V>(at.o + k)));
+      const V t = math::tanh(c);
+      store(at.o + k, o);
+      store(at.t + k, t);
+      store(now + k, o * t);
+    });
+  }
+
+  class Single final : public SingleStep<S> {
+   public:
+    explicit Single(const Lstm& cell)
+        : size_(padded<S>(cell.w_.hidden)),
+          b_(padded_blocks(cell.w_.b, 4, cell.w_.hidden)),
+          P_(padded_blocks(cell.w_.P, 3, cell.w_.hidden)),
+          U_(cell.w_.U, 4, cell.w_.hidden, cell.w_.hidden),
+          W_(cell.w_.W, 4, cell.w_.hidden, cell.w_.inputs) {
+      if (P_.empty()) P_.resize(static_cast<std::size_t>(3 * size_));
+    }
+
+    void forward(const S* previous, const S* x, S* now) const override {
+      affine_single<S>(now + 2 * size_, 4 * size_, b_.data(), {{&U_, previous}, {&W_, x}});
+      step(previous + size_, now, size_, [&](auto&& body) {
+        const S* const P = P_.data();
+        for (Index k = 0; k < size_; k += kelman::lanes<V>)
+          body(k, Peepholes{load<V>(P + k), load<V>(P + size_ + k), load<V>(P + 2 * size_ + k)});
+      });
+    }
+
+   private:
+    Index size_;
+    std::vector<S> b_, P_;
+    Columns<S> U_, W_;
+  };
+
   /// body(k, peepholes) for every register k of a panel of h rows.
   template <class Body>
   void each_row(Index packs, Body&& body) const {
@@ -175,6 +209,7 @@ class Lstm final : public Cell<S> {
     }
   }
 
+  Weights w_;
   const S *b_, *P_;
   Product<S> U_, W_, U_back_, W_back_, none_;
 };
