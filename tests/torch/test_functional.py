@@ -60,10 +60,11 @@ def test_results_equal_the_loop_in_numpy(path: str, kind: str, read: bool) -> No
     assert (run.c is None) == (c is None)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # by PyTorch's own forward mode
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("kind", CELLS)
 def test_gradcheck_passes(path: str, kind: str, lengths: Any) -> None:
-    """torch.autograd.gradcheck by x, every weight and start, through outputs, states and last memories."""
+    """torch.autograd.gradcheck by x, every weight and start, through outputs, states and last memories; both modes."""
     net = CELLS[kind](2, direct=True, start=3, output="sigmoid")
     x = torch.tensor(data(2, 3, 5)[0], requires_grad=True)
     function, names, tensors, words = given(net)
@@ -73,6 +74,9 @@ def test_gradcheck_passes(path: str, kind: str, lengths: Any) -> None:
         return tuple(part for part in run if part is not None)
 
     assert torch.autograd.gradcheck(every, (x, *tensors), atol=1e-7, rtol=1e-6)
+    assert torch.autograd.gradcheck(
+        every, (x, *tensors), atol=1e-7, rtol=1e-6, check_forward_ad=True, check_backward_ad=False
+    )
     if net.WORD == "lstm":
         assert torch.autograd.gradcheck(lambda *a: every(*a)[2], (x, *tensors), atol=1e-7, rtol=1e-6)
 

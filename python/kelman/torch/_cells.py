@@ -248,7 +248,7 @@ def jvp_raw(problem: Any, tangents: dict[str, NDArray[Any]], threads: int = 1) -
     Returns
     -------
     dict of arrays
-        y (N, T, o) and h (N, T, h), NaN past a series' length.
+        y (N, T, o), h (N, T, h), and c (N, T, h) of an LSTM, NaN past a series' length.
     """
     del threads
     posed = pose(problem)
@@ -258,13 +258,14 @@ def jvp_raw(problem: Any, tangents: dict[str, NDArray[Any]], threads: int = 1) -
         moved["x"] = torch.where(posed.inside[..., None], moved["x"], 0)
     names = tuple(moved)
 
-    def tracks(*changed: Tensor) -> tuple[Tensor, Tensor]:
+    def tracks(*changed: Tensor) -> tuple[Tensor, ...]:
         found = posed.run(problem, dict(zip(names, changed, strict=True)))
-        return found.y, found.h
+        return tuple(part for part in found if part is not None)
 
     along = tuple(moved[name] for name in names)
-    _, (y, h) = torch.autograd.functional.jvp(tracks, tuple(point[name] for name in names), along)
-    return {name: torch.where(posed.inside[..., None], part, torch.nan).numpy() for name, part in (("y", y), ("h", h))}
+    _, derivatives = torch.autograd.functional.jvp(tracks, tuple(point[name] for name in names), along)
+    found = zip("yhc", derivatives, strict=False)
+    return {name: torch.where(posed.inside[..., None], part, torch.nan).numpy() for name, part in found}
 
 
 def _gradients(total: Tensor, leaves: Weights) -> dict[str, NDArray[Any]]:

@@ -82,7 +82,20 @@ class _Recurrence(torch.autograd.Function):
         ctx.call = call
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, *tensors)
+        ctx.save_for_forward(x, *tensors)
         raw = run_cell(call.problem(x, tensors), _registry.backend("rnn", "core"), _threads(call.threads))
+        _blank(raw, call.lengths)
+        y = torch.from_numpy(raw["y"]) if "V" in call.names else None
+        memory = torch.from_numpy(_last(raw["c"], call.lengths)) if "c0" in call.names else None
+        return y, torch.from_numpy(raw["h"]), memory
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, *tangents: Tensor | None) -> tuple[Any, ...]:
+        """Directional derivatives of the results (forward mode)."""
+        call, (x, *tensors) = ctx.call, ctx.saved_tensors
+        given = zip(("x", *call.names), tangents, strict=True)
+        moved = {name: np.ascontiguousarray(array_of(tangent)) for name, tangent in given if tangent is not None}
+        raw = _registry.backend("rnn", "core").jvp_raw(call.problem(x, tensors), moved, _threads(call.threads))
         _blank(raw, call.lengths)
         y = torch.from_numpy(raw["y"]) if "V" in call.names else None
         memory = torch.from_numpy(_last(raw["c"], call.lengths)) if "c0" in call.names else None
