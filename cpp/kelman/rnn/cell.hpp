@@ -46,7 +46,7 @@ struct Span {
   Index lanes() const { return packs * register_lanes<S>; }
 };
 
-/// d seed[row] / d weight = what `where` says: number `at` of the previous state, the input or the tape, or one.
+/// d seed[row] / d weight = what `where` says: number `at` of the previous state, the input or the tape, or one (at 0).
 struct Entry {
   enum class Where { previous, input, tape, one };
   Index row;
@@ -62,7 +62,7 @@ inline void append_matrix(std::vector<Entry>& to, Index first_row, Index rows, I
 }
 /// The entries of a vector, entry r of which multiplies number at + r, or one.
 inline void append_diagonal(std::vector<Entry>& to, Index first_row, Index rows, Entry::Where where, Index at = 0) {
-  for (Index r = 0; r < rows; ++r) to.push_back({first_row + r, where, at + r});
+  for (Index r = 0; r < rows; ++r) to.push_back({first_row + r, where, where == Entry::Where::one ? 0 : at + r});
 }
 
 template <Real S>

@@ -106,7 +106,8 @@ class Sensitivities {
         tape_(memory_.take<double>(2 * tape_step_)),
         x_(memory_.take<double>(step_of<double>(cell.inputs(), max_packs))),
         y_(memory_.take<double>(y_step_)),
-        seed_(memory_.take<double>(step_of<double>(cell.seeds(), max_packs))),
+        seed_step_(step_of<double>(cell.seeds(), max_packs)),
+        seeds_(memory_.take<double>(panels_ * seed_step_)),
         dots_(memory_.take<double>(2 * panels_ * tape_step_)),
         y_dots_(memory_.take<double>(panels_ * y_step_)),
         rows_(memory_.take<double>(row_panels_ * capacity_ * L)),
@@ -127,9 +128,8 @@ class Sensitivities {
       gather_inputs(cell_, in_, group, k, 1, x_, 0);
       cell_.forward(previous, x_, now, max_packs);
       for (Index q = 0; q < panels_; ++q) {
-        set_seed(q, previous, now, 1.0);
-        cell_.tangent(seed_, previous, dots + q * tape_step_, nullptr, now, dots_now + q * tape_step_, max_packs);
-        set_seed(q, previous, now, 0.0);
+        cell_.tangent(seed(q, previous, now), previous, dots + q * tape_step_, nullptr, now, dots_now + q * tape_step_,
+                      max_packs);
       }
       if (k >= targets_.warmup) add_outputs(n, k, now, dots_now, loss, weight, sums);
       std::swap(previous, now);
@@ -144,17 +144,15 @@ class Sensitivities {
   /// Number `row` of the derivative by parameter p, in panels of `step` numbers.
   static double& at(double* panels, Index p, Index row, Index step) { return panels[p / L * step + row * L + p % L]; }
 
-  /// What the weights of one panel move, times `scale`.
-  void set_seed(Index q, const double* previous, const double* now, double scale) {
+  /// What the weights of one panel move: only these numbers of its seed change from step to step.
+  double* seed(Index q, const double* previous, const double* now) {
+    const double* const from[] = {previous, x_, now, &one_};  // in the order of Entry::Where
+    double* const to = seeds_ + q * seed_step_;
     for (Index p = q * L; p < std::min(weights_, (q + 1) * L); ++p) {
       const Entry& entry = entries_[static_cast<std::size_t>(p)];
-      double value = scale;
-      if (scale != 0.0 && entry.where != Entry::Where::one)
-        value = (entry.where == Entry::Where::previous ? previous
-                 : entry.where == Entry::Where::input  ? x_
-                                                       : now)[entry.at * L];
-      seed_[entry.row * L + p % L] = value;
+      to[entry.row * L + p % L] = from[static_cast<int>(entry.where)][entry.at * L];
     }
+    return to;
   }
 
   void add_outputs(Index n, Index k, const double* now, const double* dots, double& loss, double& weight,
@@ -179,8 +177,11 @@ class Sensitivities {
   /// Row of sqrt(w) J for output j; the columns of the other outputs' readout weights stay zero.
   void add_row(Index j, double root, double error, const double* now) {
     const auto set = [&](Index p, double value) { rows_[(p / L * capacity_ + waiting_) * L + p % L] = value; };
-    for (Index q = 0; q < row_panels_; ++q) std::fill_n(rows_ + (q * capacity_ + waiting_) * L, L, 0.0);
-    for (Index p = 0; p < weights_; ++p) set(p, root * at(y_dots_, p, j, y_step_));
+    for (Index q = 0; q < row_panels_; ++q) {
+      double* const row = rows_ + (q * capacity_ + waiting_) * L;
+      for (Index l = 0; l < L; ++l) row[l] = q < panels_ ? root * y_dots_[q * y_step_ + j * L + l] : 0.0;
+    }
+    for (Index p = weights_; p < std::min(size_, panels_ * L); ++p) set(p, 0.0);  // where the start's came along
     const Index after = weights_ + readout_.weights();
     for (Index p = 0; p < start_; ++p) set(after + p, root * at(y_dots_, weights_ + p, j, y_step_));
     if (readout_.there()) {
@@ -204,9 +205,12 @@ class Sensitivities {
   const Inputs<double>& in_;
   const Targets<double>& targets_;
   std::vector<Entry> entries_;
+  double one_ = 1.0;
   Index weights_, start_, size_, panels_, row_panels_, capacity_, tape_step_, y_step_, waiting_ = 0;
   Workspace memory_;
-  double *tape_, *x_, *y_, *seed_, *dots_, *y_dots_, *rows_, *errors_;
+  double *tape_, *x_, *y_;
+  Index seed_step_;
+  double *seeds_, *dots_, *y_dots_, *rows_, *errors_;
 };
 
 /// Normal equations of the mean loss over all series, the same for any number of threads.
