@@ -83,7 +83,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: kelman.to_state_space(STATES, Sigma=[[1.0]], H=[[1.0, 0.0, 0.0]]),
         "H: expected shape",
     ),
-    "read_dynamics: no network": (lambda: kelman.read_dynamics(bed()), "rnn: expected an Elman"),
+    "read_dynamics: no network": (lambda: kelman.read_dynamics(3), "rnn: expected an Elman"),
     "read_dynamics: method": (lambda: kelman.read_dynamics(NET, method="magic"), "method: expected one of"),
     "read_dynamics: states": (lambda: kelman.read_dynamics(STATES), "target: the outputs"),
     "read_dynamics: order word": (lambda: kelman.read_dynamics(NET, order="many"), "order: expected"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from kelman.bridge._align import basis_change
+from kelman.bridge._anything import sizes_of
 from kelman.bridge._behaviour import behaviour_of, predictions, scaled
 from kelman.bridge._data import real_array
 from kelman.bridge._dynamics import Dynamics
@@ -29,10 +30,10 @@ from kelman.bridge._project import (
 from kelman.bridge._source import Data, Reading, Source, checked_lags, data_of, responses_of, source_of, window_of
 from kelman.bridge._to_state_space import model_of_predictor, unshifted
 from kelman.errors import KelmanError
-from kelman.models import Cell, Elman, Stack, StateSpace
+from kelman.models import Elman, StateSpace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from kelman.bridge._data import FloatArray
     from kelman.bridge._moments import Moments
@@ -45,11 +46,12 @@ _METHODS = ("auto", "weights", "behaviour", "jacobian", "average_jacobian")
 
 
 def read_dynamics(
-    rnn: Cell | Stack | Callable[..., Any],
+    rnn: Any = None,
     x: Any = None,
     z: Any = None,
     u: Any = None,
     *,
+    predictor: Any = None,
     method: Method = "auto",
     order: int | Literal["auto", "gap"] = "auto",
     refit: bool = False,
@@ -77,9 +79,12 @@ def read_dynamics(
 
     Parameters
     ----------
-    rnn : Elman, GRU, LSTM, Stack or callable
+    rnn : Elman, GRU, LSTM or Stack, StateSpace, fitted estimator, or callable
         Trained network, with ``inputs`` and ``target`` that say what it reads and predicts; or any one-step predictor as a function
-        from inputs (T, i) to predictions (T, m).
+        from inputs (T, i) to predictions (T, m). An estimator of `kelman.estimators` is its network or model; any other with a
+        ``predict`` (a pipeline, a search) is that function. A function without ``inputs`` reads the columns of z, then those of u.
+    predictor : as rnn, optional
+        The same by another name, for what is no network. Give one of both.
     x : array_like, shape (T, i) or (N, T, i), or list, optional
         Input of the network, instead of z and u.
     z : array_like, shape (T,), (T, m) or (N, T, m), or list of series, optional
@@ -140,14 +145,19 @@ def read_dynamics(
     check_order(order)
     if reference is not None:
         constant_model(reference, "reference")
-    source = source_of(rnn, inputs, target, method)
+    if (rnn is None) == (predictor is None):
+        raise KelmanError(
+            "rnn: expected a network, or predictor= (one of both), got " + ("none" if rnn is None else "both")
+        )
+    given = predictor if rnn is None else rnn
+    source = source_of(given, inputs, target, method, lambda: sizes_of(x, z, u, probe))
     data = data_of(source.layout, x, z, u)
-    given = checked_lags(lags, data)
+    window = checked_lags(lags, data)
     series = None
     if source.method == "behaviour":
         zs, us = data or (None, None)
         series = probe_series(probe, zs, us, source.layout.m, source.layout.p, np.random.default_rng(rng))
-    settled = _settled(source, data, series, given, order, Sigma)
+    settled = _settled(source, data, series, window, order, Sigma)
     return _finish(source, data, settled, refit, reference, Sigma, amplitudes)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kelman._arrays import as_count
+from kelman.bridge._anything import as_elman, as_function, is_predictor, opened
 from kelman.bridge._behaviour import Behaviour, behaviour_of
 from kelman.bridge._data import paired_series, series_list
 from kelman.bridge._jacobian import linearised
@@ -64,21 +65,15 @@ class Reading:
 Data = tuple[list[Any], list[Any]] | None
 
 
-def source_of(rnn: Any, inputs: Any, target: Any, method: str) -> Source:
-    """Layout and method for what was given."""
+def source_of(rnn: Any, inputs: Any, target: Any, method: str, sizes: Callable[[], tuple[int, int]]) -> Source:
+    """Layout and method for what was given; `sizes` tells those of the data."""
+    rnn = as_elman(opened(rnn))
     if isinstance(rnn, Elman):
         changes = {name: value for name, value in (("inputs", inputs), ("target", target)) if value is not None}
         rnn = plain(rnn.replace(**changes) if changes else rnn)
         layout = layout_of(rnn.inputs, rnn.target, rnn.dims.inputs, rnn.dims.outputs)
         if method == "auto":
             method = "weights" if is_foldable(rnn) else "behaviour"
-    elif callable(rnn):
-        if method not in ("auto", "behaviour"):
-            raise KelmanError(f'method: a function has no weights; only "behaviour" can read it, got {method!r}')
-        words = ("z",) if inputs is None else tuple(inputs)
-        goal = target or ("z_next" if "z" in words else "z")
-        layout = layout_of(words, goal, len(words), max(words.count("z"), words.count("z_prev"), 1))
-        method = "behaviour"
     elif is_network(rnn):
         if method not in ("auto", "behaviour"):
             raise KelmanError(
@@ -87,9 +82,15 @@ def source_of(rnn: Any, inputs: Any, target: Any, method: str) -> Source:
             )
         layout = layout_of(inputs or rnn.inputs, target or rnn.target, rnn.dims.inputs, rnn.dims.outputs)
         method = "behaviour"
+    elif is_predictor(rnn):
+        if method not in ("auto", "behaviour"):
+            raise KelmanError(f'method: a function has no weights; only "behaviour" can read it, got {method!r}')
+        rnn, layout = as_function(rnn, inputs, target, sizes())
+        method = "behaviour"
     else:
         raise KelmanError(
-            f"rnn: expected an Elman, GRU or LSTM network, a Stack or a function from inputs to predictions, got {type(rnn).__name__}"
+            "rnn: expected an Elman, GRU or LSTM network, a Stack, a StateSpace, a fitted estimator or a function from inputs to "
+            f"predictions, got {type(rnn).__name__}"
         )
     if layout.target == "state":
         raise KelmanError(
