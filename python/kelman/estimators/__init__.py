@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""scikit-learn estimators: state-space models behind `fit`, `transform`, `predict` and `score`.
+"""scikit-learn estimators: state-space models behind `fit`, `transform`, `predict` and `score`, and recurrent networks.
 
 Two-dimensional input is one series whose rows are time; three dimensions and lists are several series.
 """
@@ -14,7 +14,12 @@ except ModuleNotFoundError as error:
     ) from error
 
 from kelman.estimators._kalman_ssm import KalmanSSM as KalmanSSM
+from kelman.estimators._networks import (
+    ElmanRNN as ElmanRNN,
+    GRURegressor as GRURegressor,
+    LSTMRegressor as LSTMRegressor,
+)
 from kelman.estimators._split import SeriesSplit as SeriesSplit, TimeSplit as TimeSplit
 from kelman.estimators._subspace_id import SubspaceID as SubspaceID
 
-__all__ = ["KalmanSSM", "SeriesSplit", "SubspaceID", "TimeSplit"]
+__all__ = ["ElmanRNN", "GRURegressor", "KalmanSSM", "LSTMRegressor", "SeriesSplit", "SubspaceID", "TimeSplit"]

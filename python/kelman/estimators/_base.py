@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from kelman import linear, lti
 from kelman.errors import KelmanError
-from kelman.estimators._panel import Panel, read
+from kelman.estimators._panel import Panel, read, tags_of_series
 
 if TYPE_CHECKING:
     from kelman._types import Array
@@ -211,13 +211,7 @@ class StateSpaceEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.loglik_ = float(np.sum(linear.loglik(model, panel.z, panel.u, on_error="nan")))
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        # Rows follow each other in time. scikit-learn has no tag for that: this one leaves out its two checks that a row
-        # may be moved, or taken away, without effect on the others.
-        tags.non_deterministic = True
-        return tags
+        return tags_of_series(super().__sklearn_tags__())
 
 
 def _begun(model: StateSpace, u: Any) -> dict[str, Array]:
