@@ -118,7 +118,7 @@ def test_two_measured_values_of_a_function() -> None:
     [
         (lambda: kelman.read_dynamics(z=Z), "rnn: expected a network, or predictor="),
         (lambda: kelman.read_dynamics(NET, predictor=NET), "rnn: expected a network, or predictor=.*got both"),
-        (lambda: kelman.read_dynamics(3, z=Z), "rnn: expected an Elman network"),
+        (lambda: kelman.read_dynamics(3, z=Z), "rnn: expected an Elman, GRU or LSTM network.*got int"),
         (
             lambda: kelman.read_dynamics(almost_linear(NET, "gru"), z=Z, method="weights"),
             'method: only "behaviour" reads a network of type GRU',

@@ -47,8 +47,8 @@ def predictions(
     if is_network(net):
         from kelman.rnn import forward
 
-        rows = input_list(net, layout, zs, us)
         flat = with_one_start(net)
+        rows = input_list(flat, layout, zs, us)
         if len({len(row) for row in rows}) == 1:
             outputs = list(forward(flat, np.stack(rows).astype(net.dtype)).y)
         else:

@@ -30,7 +30,7 @@ from kelman.bridge._project import (
 from kelman.bridge._source import Data, Reading, Source, checked_lags, data_of, responses_of, source_of, window_of
 from kelman.bridge._to_state_space import model_of_predictor, unshifted
 from kelman.errors import KelmanError
-from kelman.models import Elman, StateSpace
+from kelman.models import Cell, Elman, Stack, StateSpace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
