@@ -28,7 +28,7 @@ class Check:
 
     ``run(seed)`` returns a row of numbers; an exception becomes a row with "error" and is judged like any other. ``judge(rows, full)``
     knows whether all seeds ran: limits on means and medians widen to 3.3 standard errors when only a few did. `spot` is how many
-    seeds run in a spot check.
+    seeds run in a spot check, which may be none.
     """
 
     name: str

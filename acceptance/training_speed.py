@@ -79,5 +79,5 @@ CHECK = Check(
     ("python/kelman/identify", "python/kelman/rnn", "cpp/kelman/rnn"),
     run,
     judge,
-    spot=1,
+    spot=0,  # a time on a busy machine judges nothing
 )
