@@ -15,11 +15,14 @@ namespace kelman::bindings {
 
 namespace {
 
+/// What became of a step.
+enum Outcome : int { fine = 0, bad_input = 1, overflow = 2 };
+
 /// The stepper whatever its numbers are.
 class AnyStepper {
  public:
   virtual ~AnyStepper() = default;
-  virtual bool step(const py::object& x, const py::object& y) = 0;
+  virtual int step(const py::object& x, const py::object& y) = 0;
   virtual py::dict state() const = 0;
   virtual void restart(const py::object& h0, const py::object& c0) = 0;
 };
@@ -35,12 +38,17 @@ class OneStepper final : public AnyStepper {
         stepper_(*network_.cell, network_.readout, checked(series_), start(h0, "h0", hidden()),
                  c0.is_none() ? nullptr : start(c0, "c0", beyond())) {}
 
-  bool step(const py::object& x, const py::object& y) override {
+  int step(const py::object& x, const py::object& y) override {
     const S* const from = rows<const S>(input<S>(x, "x", {}, {series_, network_.cell->inputs()}));
-    if (y.is_none()) return stepper_.step(from, nullptr);
-    const Field<S> to = output<S>(y, "y", {}, {series_, network_.readout.outputs()});
-    check_overlap({Extent(x, "x")}, {Extent(y, "y")});
-    return stepper_.step(from, to.data);
+    S* to = nullptr;
+    if (!y.is_none()) {
+      to = output<S>(y, "y", {}, {series_, network_.readout.outputs()}).data;
+      check_overlap({Extent(x, "x")}, {Extent(y, "y")});
+    }
+    S sum = 0;  // NaN where a number is not finite
+    for (Index k = 0; k < series_ * network_.cell->inputs(); ++k) sum += S(0) * from[k];
+    if (sum != S(0)) return bad_input;
+    return stepper_.step(from, to) ? fine : overflow;
   }
 
   py::dict state() const override {
@@ -96,7 +104,9 @@ void register_rnn_stepper(py::module_& m) {
            py::arg("h0"), py::arg("c0") = py::none(),
            "Starts at h0 (N, h), and c0 (N, h) of an LSTM; the other arguments are those of the cell's forward.")
       .def("step", &AnyStepper::step, py::arg("x"), py::arg("y") = py::none(),
-           "Takes x (N, i) and writes the outputs to y (N, o) unless None. Tells whether all states are finite.")
+           "Takes x (N, i) and writes the outputs to y (N, o) unless None. 0; 1 where x is not finite, and nothing was "
+           "done; "
+           "2 where a state is not finite.")
       .def("state", &AnyStepper::state, "The states h (N, h), and c (N, h) of an LSTM.")
       .def("restart", &AnyStepper::restart, py::arg("h0"), py::arg("c0") = py::none(), "Begins again at h0 (and c0).");
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What lower levels reach upward for, by name and lazily: backends and plots.
+"""What lower levels reach upward for, by name and lazily: backends, plots and steppers.
 
 This is the only road upward: nothing here is imported before it is asked for. A new row is a new backend or plot.
 """
@@ -58,6 +58,11 @@ def backend(subject: str, name: str | None = None) -> Any:
                 'backend="torch" needs PyTorch, which is not installed: pip install "kelman[torch]"'
             ) from error
     return importlib.import_module(module)
+
+
+def stepper(network: Any, N: int | None) -> Any:
+    """Return a network online; see `kelman.rnn.NetworkStepper`."""
+    return importlib.import_module("kelman.rnn").NetworkStepper(network, N)
 
 
 def plot(result: Any, **options: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -141,10 +142,16 @@ def test_a_disk_that_refuses_does_not_end_the_training(tmp_path: Path) -> None:
 def test_ctrl_c_at_any_moment_returns_the_best_so_far(method: str, threads: int) -> None:
     """An interrupt from outside, also while starts are raced side by side, ends all of them soon with a usable network."""
     z = series(43, 60_000)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have switched it off
     timer = threading.Timer(0.6, _thread.interrupt_main)
-    timer.start()
-    result = kelman.train(6, z[:-1], z[1:], method=method, starts=4, start="random", threads=threads, tolerance=1e-15)
-    timer.join()
+    try:
+        timer.start()
+        result = kelman.train(
+            6, z[:-1], z[1:], method=method, starts=4, start="random", threads=threads, tolerance=1e-15
+        )
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
     assert result.interrupted and not result.converged and result.message == "interrupted"
     assert np.isfinite(result.loss) and result.loss < 1.5 * z.var() and result.seconds < 20
 

@@ -366,14 +366,16 @@ def test_one_step_at_a_time_gives_the_bits_of_one_pass(name: str, readout: str, 
     y = np.empty((N, 9 if readout == "state" else 3))
     for _ in range(2):
         for k in range(6):
-            assert stepper.step(np.ascontiguousarray(a["x"][:, k]), y)
+            assert stepper.step(np.ascontiguousarray(a["x"][:, k]), y) == 0
             np.testing.assert_array_equal(y, (whole["h"] if readout == "state" else whole["y"])[:, k])
         state = stepper.state()
         for key in state:
             np.testing.assert_array_equal(state[key], whole[key][:, -1])
         assert ("c" in state) == (a["kind"] == "lstm")
         stepper.restart(a["h0"], a["c0"])
-    assert not stepper.step(np.full((N, 2), np.nan))
+    before = stepper.state()
+    assert stepper.step(np.full((N, 2), np.nan)) == 1
+    np.testing.assert_array_equal(stepper.state()["h"], before["h"])
 
 
 def test_a_stepper_refuses_what_does_not_fit() -> None:

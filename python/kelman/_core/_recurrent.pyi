@@ -46,9 +46,9 @@ class NetworkStepper:
         """
         The states h (N, h), and c (N, h) of an LSTM.
         """
-    def step(self, x: typing.Any, y: typing.Any = None) -> bool:
+    def step(self, x: typing.Any, y: typing.Any = None) -> int:
         """
-        Takes x (N, i) and writes the outputs to y (N, o) unless None. Tells whether all states are finite.
+        Takes x (N, i) and writes the outputs to y (N, o) unless None. 0; 1 where x is not finite, and nothing was done; 2 where a state is not finite.
         """
 
 def elementwise(function: str, x: typing.Any) -> typing.Any:

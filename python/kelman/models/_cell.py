@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, cast, get_arg
 
 import numpy as np
 
+from .. import _registry
 from .._arrays import FLOAT32, FLOAT64, as_floats, common_dtype, describe, frozen, one_of, require_finite
 from ..errors import KelmanError
 from ._activation import Activation
@@ -205,6 +206,21 @@ class Cell:
         """
         copy: Self = replaced(self, self._fields(), changes)
         return copy
+
+    def stepper(self, N: int | None = None) -> Any:
+        """Return the network online, one call for each time step; see `kelman.rnn.NetworkStepper`.
+
+        Parameters
+        ----------
+        N : int, optional
+            Number of streams. None: one stream without a stream axis (or as many as there are starts).
+
+        Returns
+        -------
+        NetworkStepper
+            To be called with x of each step.
+        """
+        return _registry.stepper(self, N)
 
     def _fields(self) -> dict[str, Any]:
         words = (*self.OPTIONS, "output", "inputs", "target")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 
+from .. import _registry
 from .._arrays import as_floats, common_dtype, describe, one_of
 from ..errors import KelmanError
 from ._activation import Activation
@@ -262,6 +263,10 @@ class Stack:
         """Same network in another precision, "float32" or "float64"; itself when nothing changes."""
         wanted = wanted_dtype(dtype)
         return self if wanted == self.dtype else Stack([layer.astype(wanted) for layer in self.layers])
+
+    def stepper(self, N: int | None = None) -> Any:
+        """Return the network online, one call for each time step of N streams; see `kelman.rnn.NetworkStepper`."""
+        return _registry.stepper(self, N)
 
     def replace(self, **changes: Any) -> Stack:
         """Copy with other `layers`."""

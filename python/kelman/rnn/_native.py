@@ -62,8 +62,9 @@ def jvp_raw(problem: Problem, tangents: dict[str, Array], threads: int) -> dict[
 
 
 def stepper(problem: Problem) -> Any:
-    """A handle with `step(x (N,i), y (N,o) or None) -> bool`, `state()` and `restart(h0, c0)`; x of the problem is not used."""
+    """A handle with `step(x (N,i), y (N,o) or None) -> int`, `state()` and `restart(h0, c0)`; x of the problem is not used."""
     given = {name: value for name, value in _shared(problem).items() if name not in ("x", "lengths")}
+    given |= {name: given[name].copy() for name in ("h0", "c0") if given[name] is not None}  # no strides of 0
     return _core.recurrent().NetworkStepper(problem.cell, **given)
 
 
