@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The module of one instruction set (recurrent networks have another, rnn_module.cpp): its name and version, and one register_*() per subject; nothing else is done here.
+// The module of one instruction set (recurrent networks have another, rnn_module.cpp): its name and version, and one
+// register_*() per subject; nothing else is done here.
 #include <pybind11/pybind11.h>
 
 namespace py = pybind11;
