@@ -121,14 +121,18 @@ TEST_CASE("compression finds the rank after a singular transition, also between 
       // columns spanned by `kept` vectors; the last state is `size` times smaller than the others
       Matrix V = kept == 0 ? Matrix::Zero(n, d) : Matrix(random(n, kept, 13) * random(kept, d, 14));
       V.row(n - 1) *= size;
+      const Matrix before = V;
       const Matrix product = V * V.transpose();
       Vector scale = V.rowwise().norm();
-      Matrix trial(n, d);
+      Matrix trial(n + d, d);  // the rotation lies behind the n rows
       Vector u(d);
       const Index rank = kelman::linalg::compress(n, d, scale.data(), V.data(), d, trial.data(), u.data());
       CHECK(rank == kept);
       const Matrix rest = V.leftCols(rank);
       CHECK(distance(rest * rest.transpose(), product) < 1e-12);
+      if (rank < d) {
+        CHECK(distance(before * trial.bottomRows(d).leftCols(rank), rest) < 1e-12);
+      }
     }
   }
 }
