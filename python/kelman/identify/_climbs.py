@@ -44,7 +44,7 @@ def climb(
     top = maximise(objective, start, lowest=lowest, max_iter=max_iter, tol=tol, report=report)
     history, ends = top.history, 1
     for name, eta in _others(objective, start, top, starts, seed):
-        if "interrupted" in top.message:
+        if top.message == INTERRUPTED:
             break
 
         def onward(iteration: int, value: float, so_far: int = len(history)) -> None:

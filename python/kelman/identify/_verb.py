@@ -296,7 +296,7 @@ def fit(
             progress=progress,
             before=before,
         )
-    with Progress(progress, limit, "maximum likelihood") as bar:
+    with Progress(progress, limit * starts, "maximum likelihood") as bar:
         if per_series:
             return panel_fit(
                 template, z, u, max_iter=limit, tol=tol, threads=threads, report=bar.update, by_em=method == "em"

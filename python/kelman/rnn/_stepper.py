@@ -153,16 +153,19 @@ class NetworkStepper:
         self._handles = [self._handle(cell) for cell in self._cells]
         self._steps = 0
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
         states = [handle.state() for handle in self._handles]
-        return {"rnn": self._net, "N": self._count if self._batched else None, "states": states, "steps": self._steps}
-
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        self.__init__(kept["rnn"], kept["N"])  # type: ignore[misc]
-        for handle, state in zip(self._handles, kept["states"], strict=True):
-            handle.restart(state["h"], state.get("c"))
-        self._steps = kept["steps"]
+        return (_resumed, (self._net, self._count if self._batched else None, states, self._steps))
 
     def __repr__(self) -> str:
         streams = f"{self._count} streams" if self._batched else "one stream"
         return f"NetworkStepper({self._net!r}, {streams}, {self._steps} steps)"
+
+
+def _resumed(net: Any, N: int | None, states: list[dict[str, Array]], steps: int) -> NetworkStepper:
+    """Make a stepper that goes on from the states of its cells (pickle, copy)."""
+    stepper = NetworkStepper(net, N)
+    for handle, state in zip(stepper._handles, states, strict=True):
+        handle.restart(state["h"], state.get("c"))
+    stepper._steps = steps
+    return stepper
