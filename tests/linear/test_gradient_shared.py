@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import kelman
+from kelman import _core
 from kelman.linear._problem import pose
 from tests.linear.gradient_cases import STARTS, build
 from tests.linear.score_oracle import START, score
@@ -36,11 +37,10 @@ def same_gaps(z: np.ndarray) -> np.ndarray:
 def against_each_alone(
     model: kelman.StateSpace, z: np.ndarray, u: np.ndarray | None = None, method: str = "shared", to: float = 1e-11
 ) -> None:
-    """Per series and summed, the gradient equals those of every series by itself; `method`: one or several of them."""
+    """Per series and summed, the gradient equals those of every series by itself."""
     own = gradient(model, z, u)
     total = gradient(model, z, u, summed=True)
-    assert own["method"] == total["method"]
-    assert own["method"] in method.split()
+    assert own["method"] == total["method"] == method
     assert np.isfinite(own["loglik"]).all()
     alone = [gradient(model, z[i : i + 1], None if u is None else u[i : i + 1]) for i in range(len(z))]
     assert all(one["method"] != "shared" for one in alone)
@@ -121,7 +121,8 @@ def test_one_series_with_other_gaps_sends_all_another_way(place: tuple[int, int,
     if not missing:
         z[(slice(None), *place[1:])] = np.nan
     z[place] = np.nan if missing else 1.0
-    against_each_alone(model, z, method="lanes lanes+grouped")  # narrow registers: the 26 others are a group
+    narrow = _core.native().isa == "baseline"  # where the 26 others are enough for a group
+    against_each_alone(model, z, method="lanes+grouped" if narrow else "lanes")
 
 
 def test_what_cannot_be_shared_goes_another_way() -> None:
