@@ -39,24 +39,18 @@ def net_gradient(problem: NetworkProblem, threads: int) -> dict[str, Way]:
 
 
 def net_stream(problem: NetworkProblem, threads: int) -> dict[str, Way]:
-    """One call of the core's stepper for each step."""
+    """One call of the public stepper for each step."""
     del threads
-    from kelman.rnn._native import stepper
-    from kelman.rnn._problem import forward_problem
-
-    core, rows = (
-        forward_problem(network(problem), problem.x, None)[0],
-        [np.ascontiguousarray(x[None]) for x in problem.x[0]],
-    )
-    y = np.empty((1, problem.y.shape[2]), problem.y.dtype)
+    net, rows = network(problem), list(problem.x[0])
 
     def work() -> Any:
-        step = stepper(core).step
+        step = net.stepper()
+        y = None
         for x in rows:
-            step(x, y)
-        return y.copy()
+            y = step(x)
+        return y
 
-    return {"stepper": (work, lambda last: {"y": last})}
+    return {"stepper": (work, lambda last: {"y": last[None]})}
 
 
 TASKS = {"net_forward": net_forward, "net_gradient": net_gradient, "net_stream": net_stream}

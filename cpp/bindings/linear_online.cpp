@@ -2,7 +2,6 @@
 // The one handle of the boundary: the filter online.
 #include <pybind11/pybind11.h>
 
-#include <atomic>
 #include <memory>
 
 #include "bindings/linear_problem.hpp"
@@ -12,31 +11,6 @@
 namespace kelman::bindings {
 
 namespace {
-
-/// Refuses that two threads use one handle at the same time.
-class Turn {
- public:
-  explicit Turn(std::atomic<bool>& busy) : busy_(busy), mine_(!busy.exchange(true, std::memory_order_acquire)) {}
-  ~Turn() {
-    if (mine_) {
-      busy_.store(false, std::memory_order_release);
-    }
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
-  [[nodiscard]] bool mine() const noexcept { return mine_; }
-
-  void require() const {
-    if (!mine_) {
-      throw std::runtime_error("this stepper is in use by another thread");
-    }
-  }
-
- private:
-  std::atomic<bool>& busy_;
-  bool mine_;
-};
 
 /// The handle in either precision.
 template <class Scalar>
@@ -243,7 +217,8 @@ void register_linear_online(py::module_& m) {
            "Tells whether a series got into trouble in this step.")
       .def("state", &OnlineHandle::state,
            "Where the stepper stands, under the names of linear_filter's end state, with loglik, status and failed_at.")
-      .def_property_readonly("steps", &OnlineHandle::steps, "Number of steps taken.");
+      .def_property_readonly("steps", &OnlineHandle::steps, "Number of steps taken.")
+      .def_property_readonly("quick_call", &OnlineHandle::quick_call, "What `attach` calls.");
   register_online_call(m);
 }
 

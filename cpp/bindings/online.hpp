@@ -2,9 +2,9 @@
 // The filter online as the boundary sees it, without its precision.
 #pragma once
 
-#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include "bindings/quick_call.hpp"
 #include "kelman/core/dims.hpp"
 
 namespace kelman::bindings {
@@ -12,7 +12,7 @@ namespace kelman::bindings {
 namespace py = pybind11;
 
 /// The handle behind a `kelman.Stepper`: N series on their way through time.
-class OnlineHandle {
+class OnlineHandle : public QuickCall {
  public:
   /// How a step ended.
   enum class Taken {
@@ -21,10 +21,8 @@ class OnlineHandle {
     not_yet,  ///< not taken: another thread is in a step
   };
 
-  OnlineHandle() = default;
-  OnlineHandle(const OnlineHandle&) = delete;
-  OnlineHandle& operator=(const OnlineHandle&) = delete;
-  virtual ~OnlineHandle() = default;
+  /// A call for arrays that need no conversion; `self` is asked to look where a series got into trouble.
+  PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs, int axes) final;
 
   /// Sizes; T = 0 where the model is constant, else the number of steps it has.
   [[nodiscard]] virtual const Dims& dims() const noexcept = 0;
@@ -45,7 +43,7 @@ class OnlineHandle {
   [[nodiscard]] virtual py::dict state() const = 0;
 };
 
-/// Registers `StepperBase`, the type below `kelman.Stepper` that makes its calls cheap.
+/// Registers `StepperBase`, the type below steppers that makes their calls cheap.
 void register_online_call(py::module_& m);
 
 }  // namespace kelman::bindings

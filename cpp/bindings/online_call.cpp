@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The call `step(z)` of a `kelman.Stepper`, for measurements that need no conversion.
+// The call `step(z)` of a `kelman.Stepper`, for measurements that need no conversion, and what all steppers call
+// through.
 //
 // A step of a small model takes some 50 ns, less than Python needs to reach a function of its own. `StepperBase` is a
 // plain C type with room for the handle; `accelerate` puts the function below into the call slot of its Python
@@ -8,8 +9,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <array>
-
 #include "bindings/array.hpp"
 #include "bindings/online.hpp"
 
@@ -17,18 +16,15 @@ namespace kelman::bindings {
 
 namespace {
 
-/// An instance: Python's head, the handle that it keeps alive, and the number of axes of z (1: one series).
+/// An instance: Python's head, the handle that it keeps alive, and the number of axes of a row (1: one series).
 struct CallObject {
   PyObject ob_base;
   PyObject* owner;
-  OnlineHandle* core;
+  QuickCall* core;
   int axes;
 };
 
 CallObject& call_of(PyObject* self) { return *reinterpret_cast<CallObject*>(self); }
-
-/// From this many operations on, other Python threads may run during a step.
-constexpr double long_step = 2e5;
 
 /// What the arguments of a call are, as they came.
 struct Arguments {
@@ -72,99 +68,15 @@ bool sort(PyObject* args, PyObject* kwargs, Arguments& out) {
   return out.z != nullptr;
 }
 
-/// The memory of a C-contiguous aligned array of this type, with the shape (rows, columns) or (columns); null for
-/// anything else. Without rows (`axes` 1) or without columns (`columns` < 0) that axis is not there.
-void* plain(PyObject* object, int type, int axes, Index rows, Index columns) {
-  const auto& numpy = py::detail::npy_api::get();
-  if (Py_TYPE(object) != numpy.PyArray_Type_) {
-    return nullptr;
-  }
-  const auto* const array = py::detail::array_proxy(object);
-  constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  const auto* const dtype = py::detail::array_descriptor_proxy(array->descr);
-  if (array->nd != axes || (array->flags & wanted) != wanted || dtype->type_num != type ||
-      (dtype->byteorder != '=' && dtype->byteorder != '|')) {
-    return nullptr;
-  }
-  const bool fits = columns < 0 ? array->dimensions[0] == rows
-                                : array->dimensions[axes - 1] == columns && (axes == 1 || array->dimensions[0] == rows);
-  return fits ? array->data : nullptr;
-}
-
-/// A fresh array for the means: (n), or (N, n).
-PyObject* fresh_mean(const OnlineHandle& core, int axes) {
-  const auto& numpy = py::detail::npy_api::get();
-  const std::array<Py_intptr_t, 2> shape{static_cast<Py_intptr_t>(core.dims().N),
-                                         static_cast<Py_intptr_t>(core.dims().n)};
-  return numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, numpy.PyArray_DescrFromType_(core.type()), axes,
-                                     shape.data() + (2 - axes), nullptr, nullptr, 0, nullptr);
-}
-
-/// Takes the step, or returns null without an error set where the long way has to decide.
-PyObject* quick(PyObject* self, PyObject* args, PyObject* kwargs) {
-  const CallObject& me = call_of(self);
-  OnlineHandle& core = *me.core;
-  const Dims& dims = core.dims();
-  Arguments given;
-  if (!sort(args, kwargs, given) || (given.u != nullptr) != (dims.p > 0) || (dims.T > 0 && core.steps() >= dims.T)) {
-    return nullptr;
-  }
-  double number = 0;
-  float single = 0;
-  const void* z = nullptr;
-  if (PyFloat_CheckExact(given.z) && me.axes == 1 && dims.m == 1) {
-    number = PyFloat_AS_DOUBLE(given.z);
-    single = static_cast<float>(number);
-    z = core.type() == type_number<double>() ? static_cast<const void*>(&number) : static_cast<const void*>(&single);
-  } else {
-    z = plain(given.z, core.type(), me.axes, dims.N, dims.m);
-  }
-  const void* const u = given.u == nullptr ? nullptr : plain(given.u, core.type(), me.axes, dims.N, dims.p);
-  const void* const mask =
-      given.mask == nullptr ? nullptr : plain(given.mask, py::detail::npy_api::NPY_BOOL_, 1, dims.N, -1);
-  if (z == nullptr || (given.u != nullptr && u == nullptr) || (given.mask != nullptr && mask == nullptr) ||
-      !core.acceptable(z, u)) {
-    return nullptr;
-  }
-  PyObject* const mean = fresh_mean(core, me.axes);
-  if (mean == nullptr) {
-    return nullptr;
-  }
-  void* const to = py::detail::array_proxy(mean)->data;
-  OnlineHandle::Taken taken;
-  try {
-    if (core.work() > long_step) {
-      const py::gil_scoped_release release;
-      taken = core.step(z, u, static_cast<const unsigned char*>(mask), to);
-    } else {
-      taken = core.step(z, u, static_cast<const unsigned char*>(mask), to);
-    }
-  } catch (const std::bad_alloc&) {
-    Py_DECREF(mean);
-    return PyErr_NoMemory();
-  }
-  if (taken == OnlineHandle::Taken::well) {
-    return mean;
-  }
-  if (taken == OnlineHandle::Taken::not_yet) {
-    Py_DECREF(mean);
-    return nullptr;  // the long way says that the stepper is in use
-  }
-  PyObject* const looked = PyObject_CallMethod(self, "_look", "i", 3);
-  if (looked == nullptr) {
-    Py_DECREF(mean);
-    return nullptr;
-  }
-  Py_DECREF(looked);
-  return mean;
-}
-
 /// The call slot.
 PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
-  if (call_of(self).core != nullptr) {
-    PyObject* const mean = quick(self, args, kwargs);
-    if (mean != nullptr || PyErr_Occurred() != nullptr) {
-      return mean;
+  const CallObject& me = call_of(self);
+  if (me.core != nullptr) {
+    PyObject* const owner = Py_NewRef(me.owner);  // another thread may attach another handle during a long step
+    PyObject* const result = me.core->call(self, args, kwargs, me.axes);
+    Py_DECREF(owner);
+    if (result != nullptr || PyErr_Occurred() != nullptr) {
+      return result;
     }
   }
   PyObject* const method = PyObject_GetAttrString(self, "__call__");
@@ -183,10 +95,18 @@ void release(PyObject* self) {
   Py_DECREF(type);
 }
 
-/// From now on calls of `self` go to this LinearStepper, or to Python if it is None.
+/// From now on calls of `self` go to this handle, or to Python if it is None.
 void attach(PyObject* self, const py::object& handle, bool batched) {
+  QuickCall* core = nullptr;
+  if (!handle.is_none()) {
+    const py::object found = py::getattr(handle, "quick_call", py::none());
+    if (PyCapsule_IsValid(found.ptr(), QuickCall::capsule_name) == 0) {
+      throw py::type_error("handle: expected a LinearStepper, a NetworkStepper or None");
+    }
+    core = static_cast<QuickCall*>(PyCapsule_GetPointer(found.ptr(), QuickCall::capsule_name));
+  }
   CallObject& me = call_of(self);
-  me.core = handle.is_none() ? nullptr : &py::cast<OnlineHandle&>(handle);
+  me.core = core;
   me.axes = batched ? 2 : 1;
   PyObject* const before = me.owner;
   me.owner = handle.is_none() ? nullptr : Py_NewRef(handle.ptr());
@@ -194,7 +114,7 @@ void attach(PyObject* self, const py::object& handle, bool batched) {
 }
 
 PyType_Slot slots[] = {
-    {Py_tp_doc, const_cast<char*>("Room for the handle of a `kelman.Stepper`, and the short way to it.")},
+    {Py_tp_doc, const_cast<char*>("Room for the handle of a stepper, and the short way to it.")},
     {Py_tp_dealloc, reinterpret_cast<void*>(&release)},
     {0, nullptr},
 };
@@ -202,6 +122,48 @@ PyType_Slot slots[] = {
 PyType_Spec spec = {"kelman._core.StepperBase", sizeof(CallObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
 }  // namespace
+
+PyObject* OnlineHandle::call(PyObject* self, PyObject* args, PyObject* kwargs, int axes) {
+  const Dims& dims = this->dims();
+  Arguments given;
+  if (!sort(args, kwargs, given) || (given.u != nullptr) != (dims.p > 0) || (dims.T > 0 && steps() >= dims.T)) {
+    return nullptr;
+  }
+  double number = 0;
+  float single = 0;
+  const void* z = nullptr;
+  if (PyFloat_CheckExact(given.z) && axes == 1 && dims.m == 1) {
+    number = PyFloat_AS_DOUBLE(given.z);
+    single = static_cast<float>(number);
+    z = type() == type_number<double>() ? static_cast<const void*>(&number) : static_cast<const void*>(&single);
+  } else {
+    z = plain(given.z, type(), axes, dims.N, dims.m);
+  }
+  const void* const u = given.u == nullptr ? nullptr : plain(given.u, type(), axes, dims.N, dims.p);
+  const void* const mask =
+      given.mask == nullptr ? nullptr : plain(given.mask, py::detail::npy_api::NPY_BOOL_, 1, dims.N, -1);
+  if (z == nullptr || (given.u != nullptr && u == nullptr) || (given.mask != nullptr && mask == nullptr) ||
+      !acceptable(z, u)) {
+    return nullptr;
+  }
+  Taken taken = Taken::well;
+  PyObject* const mean = into_fresh(type(), axes, dims.N, dims.n, work(), taken,
+                                    [&](void* to) { return step(z, u, static_cast<const unsigned char*>(mask), to); });
+  if (mean == nullptr || taken == Taken::well) {
+    return mean;
+  }
+  if (taken == Taken::not_yet) {
+    Py_DECREF(mean);
+    return nullptr;  // the long way says that the stepper is in use
+  }
+  PyObject* const looked = PyObject_CallMethod(self, "_look", "i", 3);
+  if (looked == nullptr) {
+    Py_DECREF(mean);
+    return nullptr;
+  }
+  Py_DECREF(looked);
+  return mean;
+}
 
 void register_online_call(py::module_& m) {
   const auto base = py::reinterpret_steal<py::object>(PyType_FromModuleAndSpec(m.ptr(), &spec, nullptr));
@@ -227,13 +189,10 @@ void register_online_call(py::module_& m) {
         if (PyObject_TypeCheck(stepper.ptr(), reinterpret_cast<PyTypeObject*>(base.ptr())) == 0) {
           throw py::type_error("stepper: expected a StepperBase");
         }
-        if (!handle.is_none() && !py::isinstance<OnlineHandle>(handle)) {
-          throw py::type_error("handle: expected a LinearStepper or None");
-        }
         attach(stepper.ptr(), handle, batched);
       },
       py::arg("stepper"), py::arg("handle"), py::arg("batched"),
-      "Let the calls of a stepper try this LinearStepper (None: only Python); `batched`: z has a series axis.");
+      "Let the calls of a stepper try this handle (None: only Python); `batched`: its arrays have a series axis.");
 }
 
 }  // namespace kelman::bindings

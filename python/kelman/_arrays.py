@@ -148,7 +148,7 @@ def laid_out(array: Array, dtype: Dtype, inner: int) -> Array:
     """Return `array` in `dtype` with its last `inner` axes C-contiguous, copying only if it is not so already."""
     if array.dtype != dtype:
         return converted(array, dtype)
-    return array if well_laid_out(array, inner) else np.ascontiguousarray(array)
+    return array if well_laid_out(array, inner) else np.require(array, requirements=("C", "A"))
 
 
 def converted(array: Array, dtype: Dtype) -> Array:

@@ -166,7 +166,7 @@ def test_a_copy_goes_on_to_the_bit(seed: int) -> None:
 def test_what_is_attached_is_a_handle() -> None:
     """The core checks what it is given to call."""
     step = kelman.Stepper(model())
-    with pytest.raises(TypeError, match="handle: expected a LinearStepper or None"):
+    with pytest.raises(TypeError, match="handle: expected a LinearStepper, a NetworkStepper or None"):
         _core.native().attach(step, 3, False)
     with pytest.raises(TypeError, match="stepper: expected a StepperBase"):
         _core.native().attach(3, None, False)

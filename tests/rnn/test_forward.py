@@ -130,3 +130,11 @@ def test_the_table_in_numpy_equals_the_core() -> None:
         np.testing.assert_allclose(kelman.forward(net, s[:, None, None]).h[:, 0, 0], row.function(s), rtol=1e-14)
         gradient = [kelman.loss_and_grad(net, [v], [row.function(np.array([v]))[0] - 0.5])[1].b[0] for v in s]
         np.testing.assert_allclose(gradient, row.derivative(s), rtol=1e-9, atol=1e-14)
+
+
+def test_memory_that_is_not_aligned_is_copied() -> None:
+    """Numbers at an odd address are those of their values."""
+    net, x = network(3, "tanh"), data(4, 3, 5)[0]
+    odd = np.frombuffer(b"\0" + x.tobytes(), dtype=np.uint8)[1:].view("f8").reshape(x.shape)
+    assert not odd.flags.aligned
+    np.testing.assert_array_equal(kelman.forward(net, odd).y, kelman.forward(net, x).y)

@@ -43,6 +43,11 @@ class LinearStepper:
         Takes z (N, m; NaN = missing) and u (N, p); where `measured` (N) is False, all of z is missing. Writes the filtered means to `mean` (N, n) and the contributions to the log-likelihood to `loglik` (N,), unless None. Tells whether a series got into trouble in this step.
         """
     @property
+    def quick_call(self) -> typing.Any:
+        """
+        What `attach` calls.
+        """
+    @property
     def steps(self) -> int:
         """
         Number of steps taken.
@@ -50,7 +55,7 @@ class LinearStepper:
 
 class StepperBase:
     """
-    Room for the handle of a `kelman.Stepper`, and the short way to it.
+    Room for the handle of a stepper, and the short way to it.
     """
 
 def accelerate(subclass: type) -> None:
@@ -60,7 +65,7 @@ def accelerate(subclass: type) -> None:
 
 def attach(stepper: typing.Any, handle: typing.Any, batched: bool) -> None:
     """
-    Let the calls of a stepper try this LinearStepper (None: only Python); `batched`: z has a series axis.
+    Let the calls of a stepper try this handle (None: only Python); `batched`: its arrays have a series axis.
     """
 
 def fma_rate(seconds: typing.SupportsFloat | typing.SupportsIndex) -> float:

@@ -38,6 +38,10 @@ class NetworkStepper:
         """
         Starts at h0 (N, h), and c0 (N, h) of an LSTM; the other arguments are those of the cell's forward.
         """
+    def feed(self, next: NetworkStepper) -> None:
+        """
+        From now on steps go on to another, whose inputs are the outputs of this one; y is what the last gives.
+        """
     def restart(self, h0: typing.Any, c0: typing.Any = None) -> None:
         """
         Begins again at h0 (and c0).
@@ -50,6 +54,18 @@ class NetworkStepper:
         """
         Takes x (N, i) and writes the outputs to y (N, o) unless None. 0; 1 where x is not finite, and nothing was done; 2 where a state is not finite.
         """
+    @property
+    def quick_call(self) -> typing.Any:
+        """
+        What `attach` calls.
+        """
+    @property
+    def steps(self) -> int:
+        """
+        Number of steps taken without an error.
+        """
+    @steps.setter
+    def steps(self, arg1: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
 def elementwise(function: str, x: typing.Any) -> typing.Any:
     """

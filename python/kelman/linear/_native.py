@@ -22,28 +22,6 @@ if TYPE_CHECKING:
     from .._types import Array
     from ._problem import Problem
 
-    class StepperBase:
-        """What lies below a `Stepper`: room for the core's handle."""
-
-    def accelerate(subclass: type) -> None:
-        """Let calls of the instances of a `StepperBase` try the attached handle before their `__call__`."""
-
-    def attach(stepper: StepperBase, handle: Any, batched: bool) -> None:
-        """Attach a handle to a stepper (None: none)."""
-
-elif _core.core is not None:
-    StepperBase, accelerate, attach = _core.core.StepperBase, _core.core.accelerate, _core.core.attach
-else:
-
-    class StepperBase:
-        """Without the core every call goes to Python."""
-
-    def attach(stepper, handle, batched):
-        """Do nothing."""
-
-    def accelerate(subclass):
-        """Do nothing."""
-
 
 def filter_raw(
     problem: Problem,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arrays import as_count, one_of
+from .._core.stepper import accelerate
 from ..config import backend_name, thread_count
 from ..errors import KelmanError
 from ._filter import ON_ERROR
-from ._native import accelerate
 from ._problem import require_model
 from ._state import FilterState, require_state, rows_of
 from ._tracks import Fresh, Tracks, some

@@ -15,8 +15,8 @@ import numpy as np
 
 from .. import _registry
 from .._arrays import contiguous
+from .._core.stepper import StepperBase, attach
 from ..errors import KelmanError
-from ._native import StepperBase, attach
 from ._outcome import IMPOSSIBLE, settle
 from ._problem import Problem, assemble, fields_of
 from ._start import resolve_start, resume

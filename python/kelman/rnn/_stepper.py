@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arrays import as_count, as_floats
+from .._arrays import as_count, as_floats, laid_out
+from .._core.stepper import StepperBase, accelerate, attach
 from ..errors import KelmanError, NonFiniteError
 from ..models import Bidirectional, Stack
 from . import _native
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from ..models import Cell
 
 
-class NetworkStepper:
+class NetworkStepper(StepperBase):
     """A network online: one call for each time step, for one stream or N at once.
 
     Parameters
@@ -63,9 +65,15 @@ class NetworkStepper:
         self._batched = N is not None or own is not None
         self._dtype = net.dtype
         self._shape = (count, net.dims.inputs) if self._batched else (net.dims.inputs,)
-        self._widths = [cell.dims.hidden if cell.V is None else cell.dims.outputs for cell in cells]
-        self._handles = [self._handle(cell) for cell in cells]
-        self._steps = 0
+        self._width = net.dims.hidden if cells[-1].V is None else net.dims.outputs
+        self._open()
+
+    def _open(self) -> None:
+        """Give the streams to the core, at the starts of the network."""
+        self._handles = [self._handle(cell) for cell in self._cells]
+        for below, above in pairwise(self._handles):
+            below.feed(above)
+        attach(self, self._handles[0], self._batched)
 
     def _handle(self, cell: Cell) -> Any:
         return _native.stepper(cell_problem(cell, np.empty((self._count, 0, cell.dims.inputs), self._dtype), None))
@@ -90,23 +98,18 @@ class NetworkStepper:
         NonFiniteError
             If a state overflows: the recursion is unstable on this input. `restart` begins again.
         """
-        if not (isinstance(x, np.ndarray) and x.shape == self._shape and x.dtype == self._dtype):
-            x = self._read(x)
-        given = x if self._batched and x.flags.c_contiguous else np.ascontiguousarray(x).reshape(self._count, -1)
-        for handle, width in zip(self._handles, self._widths, strict=True):
-            y = np.empty((self._count, width), self._dtype)
-            outcome = handle.step(given, y)
-            if outcome:
-                self._complain(x, outcome)
-            given = y
-        self._steps += 1
-        return given if self._batched else given[0]
+        array = self._read(x)
+        y = np.empty((self._count, self._width), self._dtype)
+        outcome = self._handles[0].step(array.reshape(self._count, -1), y)
+        if outcome:
+            self._complain(array, outcome)
+        return y if self._batched else y[0]
 
     def _read(self, x: Any) -> Array:
         array = as_floats(x, "x")
         if array.shape != self._shape:
             raise KelmanError(f"x: expected shape {self._shape}, the inputs of one step, got {array.shape}")
-        return array.astype(self._dtype)
+        return laid_out(array, self._dtype, array.ndim)
 
     def _complain(self, x: Array, outcome: int) -> None:
         if outcome == 1 and not np.isfinite(x).all():
@@ -120,15 +123,15 @@ class NetworkStepper:
                 bad |= ~np.isfinite(value).all(axis=1)
         streams = np.flatnonzero(bad)
         raise NonFiniteError(
-            f"the network overflows in {len(streams)} of {self._count} streams at step {self._steps}, first in stream "
+            f"the network overflows in {len(streams)} of {self._count} streams at step {self.steps}, first in stream "
             f"{int(streams[0])}: its recursion is unstable on this input; .restart() begins again",
-            [(int(n), self._steps) for n in streams],
+            [(int(n), self.steps) for n in streams],
         )
 
     @property
     def steps(self) -> int:
         """Number of steps taken since the start."""
-        return self._steps
+        return int(self._handles[0].steps)
 
     @property
     def h(self) -> Array:
@@ -150,16 +153,15 @@ class NetworkStepper:
 
     def restart(self) -> None:
         """Begin again at the starts of the network."""
-        self._handles = [self._handle(cell) for cell in self._cells]
-        self._steps = 0
+        self._open()
 
     def __reduce__(self) -> tuple[Any, ...]:
         states = [handle.state() for handle in self._handles]
-        return (_resumed, (self._net, self._count if self._batched else None, states, self._steps))
+        return (_resumed, (self._net, self._count if self._batched else None, states, self.steps))
 
     def __repr__(self) -> str:
         streams = f"{self._count} streams" if self._batched else "one stream"
-        return f"NetworkStepper({self._net!r}, {streams}, {self._steps} steps)"
+        return f"NetworkStepper({self._net!r}, {streams}, {self.steps} steps)"
 
 
 def _resumed(net: Any, N: int | None, states: list[dict[str, Array]], steps: int) -> NetworkStepper:
@@ -167,5 +169,8 @@ def _resumed(net: Any, N: int | None, states: list[dict[str, Array]], steps: int
     stepper = NetworkStepper(net, N)
     for handle, state in zip(stepper._handles, states, strict=True):
         handle.restart(state["h"], state.get("c"))
-    stepper._steps = steps
+    stepper._handles[0].steps = steps
     return stepper
+
+
+accelerate(NetworkStepper)
