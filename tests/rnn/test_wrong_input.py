@@ -212,3 +212,13 @@ def test_the_boundary_checks_memory_itself() -> None:
     ):
         with pytest.raises((TypeError, ValueError, KeyError)):
             _core.elman_forward(**{**good, **change})
+
+
+def test_what_lies_past_the_end_is_not_looked_at() -> None:
+    """Infinities there are nobody's business, and complete targets there do not count."""
+    ends = np.array([3, 2, 1])
+    past = (np.arange(6) >= ends[:, None])[:, :, None]
+    expected = kelman.loss_and_grad(NET, X, Y, lengths=ends)[0]
+    assert kelman.loss_and_grad(NET, np.where(past, np.nan, X), np.where(past, np.inf, Y), lengths=ends)[0] == expected
+    with pytest.raises(KelmanError, match="nothing is left to count"):
+        kelman.loss_and_grad(NET, X, Y, lengths=ends, warmup=3)

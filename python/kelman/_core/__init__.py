@@ -11,6 +11,7 @@ Attributes of the chosen modules are found here: ``_core.filter(...)`` is the fu
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -96,6 +97,7 @@ def native() -> ModuleType:
     return core
 
 
+@functools.cache
 def recurrent() -> ModuleType:
     """Return the recurrent networks of the loaded variant; ImportError with the reason where there is none."""
     native()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import KelmanError
 from ..models import Bidirectional, Cell, Stack
 
@@ -112,5 +114,5 @@ def _of_cell(net: Cell, found: dict[str, Any]) -> dict[str, Any]:
     for name in net.STARTS:
         rows, start = found[name], getattr(net, name)
         shared = start is None or start.ndim == 1
-        arrays[name] = rows.sum(axis=0, dtype="float64").astype(rows.dtype) if shared else rows
+        arrays[name] = rows.sum(axis=0, dtype=np.float64).astype(rows.dtype, copy=False) if shared else rows
     return arrays

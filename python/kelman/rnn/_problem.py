@@ -90,8 +90,9 @@ def starts_of(rnn: Cell, dtype: Dtype, series: int) -> dict[str, Array]:
     for name in rnn.STARTS:
         start = getattr(rnn, name)
         if start is None:
-            start = np.zeros(hidden, dtype)
-        elif start.ndim == 2 and len(start) != series:
+            found[name] = np.zeros((series, hidden), dtype)
+            continue
+        if start.ndim == 2 and len(start) != series:
             raise KelmanError(f"rnn.{name}: holds starts for {len(start)} series, but x has {series}")
         found[name] = np.broadcast_to(converted(start, dtype), (series, hidden))
     return found
@@ -248,7 +249,10 @@ def loss_problem(
     if ragged is not None and (ragged != problem.lengths).any():
         n = int(np.argmax(ragged != problem.lengths))
         raise KelmanError(f"y[{n}]: expected {cast('Array', problem.lengths)[n]} steps as in x[{n}], got {ragged[n]}")
-    require_no_infinity(np.where(within(problem.lengths, target), target, 0), "y")
+    complete = bool(np.isfinite(target).all())
+    if not complete:
+        read = target if problem.lengths is None else np.where(within(problem.lengths, target), target, 0)
+        require_no_infinity(read, "y")
     longest = problem.x.shape[1]
     skipped = as_count(warmup, "warmup", least=0)
     if skipped >= longest:
@@ -259,17 +263,25 @@ def loss_problem(
         only = last_steps(problem, wanted)
         weights = only if weights is None else weights * only
     result = replace(
-        problem,
-        weights={name: converted(value, wanted) for name, value in problem.weights.items()},
-        h0=converted(problem.h0, wanted),
-        c0=None if problem.c0 is None else converted(problem.c0, wanted),
-        x=laid_out(problem.x, wanted, 1),
+        problem if wanted == problem.x.dtype else _converted(problem, wanted),
         y=laid_out(target, wanted, 1),
         mask=weights,
         warmup=skipped,
     )
-    _require_something_counted(result)
+    if not complete or weights is not None or (problem.lengths is not None and problem.lengths.max() <= skipped):
+        _require_something_counted(result)
     return result, layout
+
+
+def _converted(problem: Problem, dtype: Dtype) -> Problem:
+    """The problem in another dtype."""
+    return replace(
+        problem,
+        weights={name: converted(value, dtype) for name, value in problem.weights.items()},
+        h0=converted(problem.h0, dtype),
+        c0=None if problem.c0 is None else converted(problem.c0, dtype),
+        x=laid_out(problem.x, dtype, 1),
+    )
 
 
 def last_steps(problem: Problem, dtype: Dtype) -> Array:
