@@ -12,7 +12,8 @@ import numpy as np
 Array = np.ndarray
 GATES = {"elman": 1, "gru": 3, "lstm": 4}
 WEIGHTS = ("U", "W", "b", "d", "V", "c")
-TASKS = ("net_forward", "net_gradient", "net_stream")
+TASKS = ("net_forward", "net_gradient", "net_stream", "net_train")
+EPOCHS, BATCH, RATE = 50, 64, 3e-3  # of Adam, with the constants of its paper
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class NetworkProblem:
     def head(self, N: int, T: int | None = None) -> NetworkProblem:
         """Return the first N series, and the first T steps of them."""
         return replace(self, x=self.x[:N, :T], y=self.y[:N, :T])
+
+    def standardised(self) -> NetworkProblem:
+        """Return the problem with columns of mean 0 and variance 1, as training wants them."""
+        x, y = ((v - v.mean(axis=(0, 1))) / v.std(axis=(0, 1)) for v in (self.x, self.y))
+        return replace(self, x=x, y=y)
 
     def save(self, folder: Path) -> None:
         """Write the arrays to a folder."""
@@ -121,12 +127,52 @@ def mean_loss(model: Network, problem: NetworkProblem) -> Any:
     return (error * error).mean()
 
 
+def taught(problem: NetworkProblem) -> NetworkProblem:
+    """Return the problem with targets that can be learnt: the outputs of another network, with noise."""
+    i, n, o = problem.model.m, problem.model.n, problem.y.shape[2]
+    teacher = make(problem.model.kind, (i, n, o), 1, 1, str(problem.x.dtype), seed=2).model
+    y = outputs(teacher, problem.x)
+    return replace(problem, y=y + 0.5 * y.std() * problem.y)
+
+
+def trained(model: Network, problem: NetworkProblem) -> Network:
+    """Return the network after Adam's epochs where all series are one batch; gradients by complex steps."""
+    if problem.N > BATCH:
+        raise ValueError("the order of batches would count")
+    names = [name for name in WEIGHTS if name in model.weights]
+    ends = np.cumsum([model.weights[name].size for name in names])[:-1]
+
+    def at(flat: Array) -> Network:
+        parts = np.split(flat, ends)
+        shaped = {name: part.reshape(model.weights[name].shape) for name, part in zip(names, parts, strict=True)}
+        return Network(model.kind, shaped)
+
+    theta = np.concatenate([model.weights[name].ravel() for name in names])
+    mean, square = np.zeros_like(theta), np.zeros_like(theta)
+    for count in range(1, EPOCHS + 1):
+        steps = 1e-20j * np.eye(len(theta))
+        gradient = np.array([mean_loss(at(theta + step), problem).imag / 1e-20 for step in steps])
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        theta = theta - RATE * mean / (1 - 0.9**count) / (np.sqrt(square / (1 - 0.999**count)) + 1e-8)
+    return at(theta)
+
+
+def training_answer(problem: NetworkProblem, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Return what is compared of a trained network: its loss on all data, and its weights along one direction."""
+    model = Network(problem.model.kind, {name: np.asarray(value, "f8") for name, value in weights.items()})
+    return {"loss": np.array([mean_loss(model, problem)]), "weights": slope(model, model.weights)}
+
+
 def reference(task: str, problem: NetworkProblem) -> dict[str, Array]:
     """Return the textbook answer in float64: outputs, or loss and its slope along one direction of all weights."""
     wide = {name: value.astype("f8") for name, value in problem.model.weights.items()}
     problem = replace(
         problem, model=Network(problem.model.kind, wide), x=problem.x.astype("f8"), y=problem.y.astype("f8")
     )
+    if task == "net_train":
+        problem = problem.standardised()
+        return training_answer(problem, trained(problem.model, problem).weights)
     if task != "net_gradient":
         y = outputs(problem.model, problem.x)
         return {"y": y} if task == "net_forward" else {"y": y[:, -1]}
@@ -171,7 +217,8 @@ class NetworkWorkload:
     def problem(self, quick: bool) -> NetworkProblem:
         """Return the network and the data."""
         N, T = self.quick if quick else (self.N, self.T)
-        return make(self.kind, self.sizes, N, T, self.dtype)
+        problem = make(self.kind, self.sizes, N, T, self.dtype)
+        return taught(problem) if self.task == "net_train" else problem
 
     def scale(self, problem: NetworkProblem) -> float:
         """Return what seconds are multiplied by to give the unit."""
@@ -181,7 +228,7 @@ class NetworkWorkload:
         """Return multiplications and additions of one series-step, as if of float64: float32 takes half the time."""
         i, h, o = self.sizes
         forward = 2 * (GATES[self.kind] * h * (h + i) + h * o)
-        both = 3 if self.task == "net_gradient" else 1
+        both = {"net_gradient": 3, "net_train": 3 * EPOCHS}.get(self.task, 1)
         return both * forward / (2 if self.dtype == "float32" else 1)
 
 
@@ -232,6 +279,20 @@ def _rows() -> list[NetworkWorkload]:
                 checked=(1, 100),
             )
         )
+    rows.append(
+        NetworkWorkload(
+            "R5",
+            f"elman 2-8-2, training: {EPOCHS} epochs of Adam on batches of {BATCH}",
+            "net_train",
+            "elman",
+            (2, 8, 2),
+            1000,
+            200,
+            (1000, 40),
+            {"adam": 5},
+            checked=(BATCH, 20),
+        )
+    )
     return rows
 
 

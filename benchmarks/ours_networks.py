@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import kelman
-from benchmarks.networks import NetworkProblem, slope
+from benchmarks.networks import BATCH, EPOCHS, RATE, NetworkProblem, slope, training_answer
 
 Way = tuple[Callable[[], Any], Callable[[Any], dict[str, np.ndarray]]]
 
@@ -53,4 +53,31 @@ def net_stream(problem: NetworkProblem, threads: int) -> dict[str, Way]:
     return {"stepper": (work, lambda last: {"y": last[None]})}
 
 
-TASKS = {"net_forward": net_forward, "net_gradient": net_gradient, "net_stream": net_stream}
+def net_train(problem: NetworkProblem, threads: int) -> dict[str, Way]:
+    """Adam with fixed settings, nothing held out, on data that are standardised already."""
+    problem = problem.standardised()
+    net = network(problem)
+
+    def work() -> Any:
+        return kelman.train(
+            net,
+            problem.x,
+            problem.y,
+            method="adam",
+            start="given",
+            max_iterations=EPOCHS,
+            batch=BATCH,
+            window=problem.T,
+            learning_rate=RATE,
+            schedule="constant",
+            clip=float("inf"),
+            validation=0,
+            warmup=0,
+            progress=False,
+            threads=threads,
+        )
+
+    return {"adam": (work, lambda result: training_answer(problem, result.rnn.weights))}
+
+
+TASKS = {"net_forward": net_forward, "net_gradient": net_gradient, "net_stream": net_stream, "net_train": net_train}

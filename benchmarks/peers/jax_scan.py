@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.networks import NetworkProblem, slope
+from benchmarks.networks import BATCH, EPOCHS, RATE, NetworkProblem, slope, training_answer
 
 NAME = "jax"
 LOOPS = False
@@ -80,3 +80,38 @@ def net_stream(problem: NetworkProblem) -> Any:
         return jax.block_until_ready(y)
 
     return run, lambda y, few: {"y": np.asarray(y[:few])}
+
+
+def net_train(problem: NetworkProblem) -> Any:
+    """Epochs of Adam on shuffled batches; gathering a batch, gradient and update are compiled as one."""
+    problem = problem.standardised()
+    w, x = _arrays(problem)
+    y, outputs = jnp.asarray(problem.y), _outputs(problem.model.kind)[0]
+    gradient_of = jax.grad(lambda w, x, y: jnp.mean((outputs(w, x) - y) ** 2))
+
+    @jax.jit
+    def update(state: Any, count: Any, chosen: Any) -> Any:
+        w, mean, square = state
+        g = gradient_of(w, x[chosen], y[chosen])
+        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, g)
+        square = jax.tree.map(lambda s, g: 0.999 * s + 0.001 * g * g, square, g)
+        rate, root = RATE / (1 - 0.9**count), 1 / (1 - 0.999**count)
+        w = jax.tree.map(lambda w, m, s: w - rate * m / (jnp.sqrt(s * root) + 1e-8), w, mean, square)
+        return w, mean, square
+
+    def run() -> Any:
+        rng = np.random.default_rng(0)
+        nothing = jax.tree.map(jnp.zeros_like, w)
+        state, count = (w, nothing, nothing), 0
+        for _ in range(EPOCHS):
+            order = rng.permutation(problem.N)
+            for at in range(0, problem.N, BATCH):
+                count += 1
+                state = update(state, float(count), order[at : at + BATCH])
+        return jax.block_until_ready(state[0])
+
+    def answer(found: Any, few: int) -> dict[str, np.ndarray]:
+        del few
+        return training_answer(problem, found)
+
+    return run, answer

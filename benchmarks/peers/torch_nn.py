@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.networks import NetworkProblem, slope
+from benchmarks.networks import BATCH, EPOCHS, RATE, NetworkProblem, slope, training_answer
 
 NAME = "torch"
 LOOPS = False
@@ -42,6 +42,21 @@ class Net(torch.nn.Module):
         y: torch.Tensor = self.readout(self.cell(x)[0])
         return y
 
+    def weights(self, part: Any) -> dict[str, np.ndarray]:
+        """Return a part of every weight (its values, its gradient) by the names of the problem."""
+        cell, readout = self.cell, self.readout
+        found = {
+            "U": cell.weight_hh_l0,
+            "W": cell.weight_ih_l0,
+            "b": cell.bias_ih_l0,
+            "V": readout.weight,
+            "c": readout.bias,
+        }
+        if isinstance(cell, torch.nn.GRU):
+            found["d"] = cell.bias_hh_l0
+        arrays = {name: part(value).detach().numpy() for name, value in found.items()}
+        return arrays | ({"d": arrays["d"][2 * cell.hidden_size :]} if "d" in arrays else {})
+
 
 def net_forward(problem: NetworkProblem) -> Any:
     """Outputs."""
@@ -66,10 +81,7 @@ def net_gradient(problem: NetworkProblem) -> Any:
 
     def answer(loss: Any, few: int) -> dict[str, np.ndarray]:
         del few
-        cell, hidden = net.cell, problem.model.n
-        found = {"U": cell.weight_hh_l0, "W": cell.weight_ih_l0, "b": cell.bias_ih_l0, "V": net.readout.weight}
-        gradient = {name: value.grad.numpy() for name, value in {**found, "c": net.readout.bias}.items()}
-        gradient["d"] = cell.bias_hh_l0.grad.numpy()[2 * hidden :]
+        gradient = net.weights(lambda value: value.grad)
         return {"loss": np.array([loss.item()]), "slope": slope(problem.model, gradient)}
 
     return run, answer
@@ -89,3 +101,26 @@ def net_stream(problem: NetworkProblem) -> Any:
         return y
 
     return run, lambda y, few: {"y": y[:few, 0].numpy()}
+
+
+def net_train(problem: NetworkProblem) -> Any:
+    """Epochs of Adam on shuffled batches; the cell's second bias, which the others have not got, stays zero."""
+    problem = problem.standardised()
+    x, y = torch.tensor(problem.x), torch.tensor(problem.y)
+
+    def run() -> Net:
+        net = Net(problem)
+        net.cell.bias_hh_l0.requires_grad_(False)
+        adam = torch.optim.Adam([w for w in net.parameters() if w.requires_grad], lr=RATE)
+        for _ in range(EPOCHS):
+            for chosen in torch.randperm(problem.N).split(BATCH):
+                adam.zero_grad()
+                ((net(x[chosen]) - y[chosen]) ** 2).mean().backward()
+                adam.step()
+        return net
+
+    def answer(net: Any, few: int) -> dict[str, np.ndarray]:
+        del few
+        return training_answer(problem, net.weights(lambda value: value))
+
+    return run, answer

@@ -14,7 +14,7 @@ from kelman.identify import Step
 from kelman.identify._train_adam import rate_at
 from kelman.identify._train_penalty import EPSILON, Penalty
 from kelman.identify._train_shooting import Segments, Shooting
-from kelman.identify._train_windows import cut, lanes
+from kelman.identify._train_windows import cut, lanes, rows_of
 from kelman.rnn._problem import loss_problem
 from tests.identify.bed import excess, series
 from tests.rnn.cells import elman, gru, lstm
@@ -116,6 +116,35 @@ def test_early_stopping_keeps_the_best_weights() -> None:
         progress=lambda s: again.append(s) or s.iteration == best, max_iterations=400,
     )  # fmt: skip
     assert again[-1].validation == steps[best].validation
+
+
+def test_a_stop_between_two_looks_at_the_loss_keeps_what_was_reached() -> None:
+    """Nothing held out: the loss of all data is computed every few epochs; whoever stops in between loses nothing."""
+    z = series(6, 2_000)
+    options: dict[str, Any] = {"method": "adam", "validation": 0, "max_iterations": 50, "window": 50, "start": "random"}
+    stopped = kelman.train(2, z[:-1], z[1:], progress=lambda step: step.iteration == 7, **options)
+    assert [step.iteration for step in stopped.history] == list(range(8))
+    began = kelman.train(2, z[:-1], z[1:], progress=lambda _: True, **options)
+    whole = kelman.train(2, z[:-1], z[1:], **options)
+    assert whole.loss < stopped.loss < began.loss
+    assert len(whole.history) == 51
+
+
+@pytest.mark.parametrize("length", [7, 5, 1])
+def test_windows_are_the_steps_that_they_name(length: int) -> None:
+    """Whole series, windows inside, and windows that reach past the end, of arrays in any layout."""
+    rng = np.random.default_rng(8)
+    series, first = rng.integers(4, size=9), rng.integers(8 - length, size=9)
+    for array in (
+        rng.normal(size=(4, 7, 3)),
+        rng.normal(size=(7, 4, 3)).swapaxes(0, 1),
+        np.ones((4, 1, 3)).repeat(7, 1),
+    ):
+        for moved in (first, first + 2):
+            found = rows_of(array, series, moved, length)
+            steps = np.minimum(moved[:, None] + np.arange(length), 6)
+            np.testing.assert_array_equal(found, array[series[:, None], steps])
+            assert found.flags.c_contiguous
 
 
 def test_the_loss_of_the_last_step_is_trained() -> None:

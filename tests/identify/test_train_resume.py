@@ -21,6 +21,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "lm with a prior": {"hidden": "tanh", "max_iterations": 8},
     "lbfgs": {"hidden": "identity", "method": "lbfgs", "max_iterations": 40},
     "adam": {"hidden": "identity", "method": "adam", "max_iterations": 8, "window": 50},
+    "adam with nothing held out": {"method": "adam", "max_iterations": 12, "window": 50, "validation": 0},
     "adam with carried states": {"method": "adam", "max_iterations": 8, "window": 50, "carry": True, "schedule": "onecycle"},
     "grown": {"hidden": "identity", "start": "grow", "max_iterations": 10},
     "multiple shooting": {"cell": "gru", "segment": 100, "max_iterations": 6, "learn_h0": True},

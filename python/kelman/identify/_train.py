@@ -156,7 +156,8 @@ def train(
         Steps that bring the spectral radius of U above this are refused, where the hidden activation is linear.
     learning_rate, batch, window, validation, patience
         Adam: largest learning rate (default 1e-2, or 3e-3 for curved activations), windows per batch, steps per window,
-        held-out part, epochs without improvement before it stops (default half of all).
+        held-out part (with 0 the loss of all data is looked at every few epochs only), epochs without improvement before it
+        stops (default half of all).
     schedule : {"cosine", "onecycle", "constant"}
         Adam: course of the learning rate over all updates: falling, rising over the first 30 % and falling, or the same.
     clip : float

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..rnn._problem import counted
+from ._train_journal import StopTraining
 from ._train_windows import Lanes, Windows, cut, held_out, lanes
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ UPDATES = 3000
 
 RISE = 0.3
 """Part of the schedule "onecycle" in which the rate rises."""
+
+SEEN = 10
+"""Without a held-out part, the loss of all data is computed at most every so many epochs, and after the last."""
 
 LOST = 3
 """Epochs without one finite loss after which training gives up."""
@@ -97,51 +101,68 @@ def adam(
     if options.carry:
         pieces = lanes(objective.problem, windows.length, borders, options.batch)
         check = held_out(objective.problem, borders)
-    everything = windows.batch(np.arange(len(windows.places)))
     per_epoch = _updates(windows, pieces, options.batch)
     max_iterations = max(20, -(-UPDATES // per_epoch)) if max_iterations is None else max_iterations
     patience = max(20, max_iterations // 2) if options.patience is None else options.patience
     total = max_iterations * per_epoch
+    every = 1 if check else min(SEEN, max(1, max_iterations // 5))
     moments = Moments(theta, np.zeros_like(theta), np.zeros_like(theta))
-    since_best, lost, began = 0, 0, 1
+    since_best, lost, began, score = 0, 0, 1, np.inf
     if record is None:
         score = _score(objective, theta, check)
         objective.keep(theta, score)
-        first = _score(objective, theta, everything)
+        first = _score(objective, theta, windows.batch(np.arange(len(windows.places)))) if check else score
         journal.note("adam", 0, first, objective.radius(theta), options.learning_rate, score if check else np.nan)
     else:
         moments = Moments(record["theta"], record["mean"], record["square"], record["count"])
         since_best, lost, began = record["since_best"], record["lost"], record["epoch"]
         rng.bit_generator.state = json.loads(record["rng"])
-    for epoch in range(began, max_iterations + 1):
-        objective.store(journal, moments.theta, _state(moments, epoch, since_best, lost, rng))
-        losses, rate = [], 0.0
-        for loss, gradient in _gradients(objective, moments, windows, pieces, options.batch, rng):
-            if not np.isfinite(loss):
-                if objective.best is not None:
-                    moments.theta = objective.best
-                moments.mean = np.zeros_like(theta)
-                continue
-            losses.append(loss)
-            clipped = gradient * min(1.0, options.clip / max(float(np.linalg.norm(gradient)), 1e-300))
-            rate = options.learning_rate * rate_at(options.schedule, (moments.count + 1) / total)
-            moments.update(clipped, rate)
-            moments.theta = _guarded(objective, moments.theta)
-        score = _score(objective, moments.theta, check)
-        since_best = 0 if score < objective.best_loss else since_best + 1
-        lost = 0 if losses else lost + 1
-        objective.keep(moments.theta, score)
-        mean = float(np.mean(losses)) if losses else np.inf
-        radius = objective.radius(moments.theta)
-        journal.note("adam", epoch, mean, radius, rate, score if check else np.nan)
-        if lost >= LOST:
-            return objective.ended(
-                journal, _best(objective, theta), False, f"the network overflowed in {LOST} whole epochs"
-            )
-        if check and since_best >= patience:
-            word = f"the held-out loss has not improved for {patience} epochs"
-            return objective.ended(journal, _best(objective, theta), True, word)
+    try:
+        for epoch in range(began, max_iterations + 1):
+            objective.store(journal, moments.theta, _state(moments, epoch, since_best, lost, rng))
+            batches = _gradients(objective, moments, windows, pieces, options.batch, rng)
+            mean, rate = _epoch(objective, moments, batches, options, total)
+            lost = lost + 1 if mean == np.inf else 0
+            if epoch % every == 0 or epoch == max_iterations:
+                score = _score(objective, moments.theta, check)
+                since_best = 0 if score < objective.best_loss else since_best + 1
+                objective.keep(moments.theta, score)
+            radius = objective.radius(moments.theta)
+            journal.note("adam", epoch, mean, radius, rate, score if check else np.nan)
+            if lost >= LOST:
+                word = f"the network overflowed in {LOST} whole epochs"
+                return objective.ended(journal, _best(objective, theta), False, word)
+            if check and since_best >= patience:
+                word = f"the held-out loss has not improved for {patience} epochs"
+                return objective.ended(journal, _best(objective, theta), True, word)
+    except (StopTraining, KeyboardInterrupt):
+        if every > 1:
+            objective.keep(moments.theta, _score(objective, moments.theta, check))
+        raise
     return objective.ended(journal, _best(objective, theta), True, "the whole schedule was run")
+
+
+def _epoch(
+    objective: Objective,
+    moments: Moments,
+    batches: Iterator[tuple[float, Array]],
+    options: AdamOptions,
+    total: int,
+) -> tuple[float, float]:
+    """One update for each batch with a finite loss; their mean loss (inf if there is none), and the last learning rate."""
+    losses, rate = [], 0.0
+    for loss, gradient in batches:
+        if not np.isfinite(loss):
+            if objective.best is not None:
+                moments.theta = objective.best
+            moments.mean = np.zeros_like(moments.theta)
+            continue
+        losses.append(loss)
+        clipped = gradient * min(1.0, options.clip / max(float(np.linalg.norm(gradient)), 1e-300))
+        rate = options.learning_rate * rate_at(options.schedule, (moments.count + 1) / total)
+        moments.update(clipped, rate)
+        moments.theta = _guarded(objective, moments.theta)
+    return float(np.mean(losses)) if losses else np.inf, rate
 
 
 def _state(moments: Moments, epoch: int, since_best: int, lost: int, rng: np.random.Generator) -> dict[str, Any]:

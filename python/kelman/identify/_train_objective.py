@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,16 +41,19 @@ class Objective:
     penalty: Penalty | None = None
     best: Array | None = None
     best_loss: float = np.inf
+    places: dict[str, tuple[slice, tuple[int, ...]]] = field(init=False, repr=False)
 
-    def weights(self, theta: Array) -> dict[str, Array]:
-        """Views of the vector by name."""
-        views, at = {}, 0
+    def __post_init__(self) -> None:
+        self.places, at = {}, 0
         for name in names_of(self.template, self.learn_h0):
             shape = (self.template.dims.hidden,) if name in self.template.STARTS else getattr(self.template, name).shape
             count = int(np.prod(shape))
-            views[name] = theta[at : at + count].reshape(shape)
+            self.places[name] = (slice(at, at + count), shape)
             at += count
-        return views
+
+    def weights(self, theta: Array) -> dict[str, Array]:
+        """Views of the vector by name."""
+        return {name: theta[part].reshape(shape) for name, (part, shape) in self.places.items()}
 
     def at(self, theta: Array, problem: Problem | None = None) -> Problem:
         """The problem (or another with the same sizes) under these weights."""
@@ -111,7 +114,7 @@ class Objective:
         loss, _, gradients = self.backend.loss_and_grad_raw(at, self.threads)
         for name in self.template.STARTS if self.learn_h0 else ():
             gradients[name] = gradients[name].sum(axis=0)
-        flat = np.concatenate([np.ravel(gradients[name]) for name in names_of(self.template, self.learn_h0)])
+        flat = np.concatenate([gradients[name].ravel() for name in self.places])
         if self.prior is not None:
             loss, flat = self.prior.add(theta, loss, flat)
         if self.penalty is not None:

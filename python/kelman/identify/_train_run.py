@@ -286,9 +286,9 @@ class Trainer:
         """Optimise on all data, with a longer warm-up if the network remembers longer, then without lasso, then whitened."""
         s = self.settings
         self.converged, self.message = self._optimise(objective, attempt, s.method)
-        for _ in range(2):
+        for _ in range(2 if s.warmup is None and s.method != "adam" else 0):
             needed = self._warmup_needed(objective)
-            if s.warmup is not None or s.method == "adam" or needed <= self.problem.warmup:
+            if needed <= self.problem.warmup:
                 break
             self.problem = replace(self.problem, warmup=needed)
             self._move_to(objective, self.problem)

@@ -32,8 +32,9 @@ class Scaling:
     @classmethod
     def of(cls, problem: Problem, *, linear_output: bool, centred: bool) -> Scaling:
         """Scaling that standardises the inputs and, if the output is linear, the counted targets; means if `centred`."""
-        inside = np.broadcast_to(within(problem.lengths, problem.x), (*problem.x.shape[:2], 1))[:, :, 0]
-        x = problem.x[inside]
+        x = problem.x.reshape(-1, problem.x.shape[2])
+        if problem.lengths is not None:
+            x = x[np.broadcast_to(within(problem.lengths, problem.x), (*problem.x.shape[:2], 1)).ravel()]
         outputs = cast("Array", problem.y).shape[2]
         y_mean, y_std = np.zeros(outputs), np.ones(outputs)
         if linear_output:

@@ -21,18 +21,31 @@ MANY = 20
 
 def picked(problem: Problem, series: Array, first: Array, length: int, ends: Array) -> Problem:
     """Steps first .. first + length - 1 of some series, as series of their own; what lies past `ends` does not belong."""
-    steps = np.minimum(first[:, None] + np.arange(length), problem.x.shape[1] - 1)
-    pick = (series[:, None], steps)
     lengths = np.minimum(ends - first, length)
     changed: dict[str, Any] = {
-        "x": problem.x[pick],
-        "y": cast("Array", problem.y)[pick],
-        "mask": None if problem.mask is None else problem.mask[pick],
+        "x": rows_of(problem.x, series, first, length),
+        "y": rows_of(cast("Array", problem.y), series, first, length),
+        "mask": None if problem.mask is None else rows_of(problem.mask, series, first, length),
         "lengths": None if (lengths == length).all() else lengths.astype(np.int64),
         "h0": problem.h0[series],
         "c0": None if problem.c0 is None else problem.c0[series],
     }
     return replace(problem, **changed)
+
+
+def rows_of(array: Array, series: Array, first: Array, length: int) -> Array:
+    """Rows first .. first + length - 1 of some series of (N, T, values); the last row again for those past the end."""
+    n, steps, columns = array.shape
+    if length == steps and not first.any():
+        whole: Array = array[series]
+        return whole
+    if (first + length > steps).any():
+        clipped: Array = array[series[:, None], np.minimum(first[:, None] + np.arange(length), steps - 1)]
+        return clipped
+    one, step, value = array.strides  # a window is a view: it is copied as a whole, not row by row
+    shape = (n, steps - length + 1, length, columns)
+    windows: Array = np.lib.stride_tricks.as_strided(array, shape, (one, step, step, value), writeable=False)
+    return np.ascontiguousarray(windows[series, first])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +109,10 @@ def cut(
     borders = np.array([_border(k, int(ends[k]), validation, many, held) for k in range(n)])
     for series in range(n):
         last = max(int(ends[series]) - length, 0)
-        firsts = np.unique(np.append(np.arange(0, last + 1, stride), last))
+        firsts = sorted({*range(0, last + 1, stride), last})
         border = borders[series]
         for first in firsts:
-            place = (series, int(first))
+            place = (series, first)
             end, begin = min(first + length, steps), first + problem.warmup
             if begin >= end or counts[series, end] == counts[series, begin]:
                 continue
