@@ -3,8 +3,7 @@
 
 The log-likelihood and its gradient come from the compiled core. Its derivative by the measurements is that by the offsets c,
 which enter as z - c; by the inputs it is B' that of b plus D' that of c. The means of filter and smoother come from the core
-too; their derivatives from autograd through the PyTorch reference, where the smoothed state is a derivative itself:
-``E[x_k | all] = E[x_k | past] + P_k d loglik / d b_k`` (de Jong 1989, with b_k added to x_k).
+too; their derivatives are worked out by hand over what its filter leaves (`linear._mean_adjoint`).
 """
 
 from __future__ import annotations
@@ -18,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import kelman
+from kelman import _registry
+from kelman.config import thread_count
 from kelman.errors import KelmanError
 from kelman.linear._gradient import _record, _stepwise
-from kelman.linear._problem import RANKS, pose
+from kelman.linear._outcome import settle
+from kelman.linear._problem import Posed, pose, refuse_infinity
 from kelman.models import StateSpace
-from kelman.torch._filter import new_trouble, steps
-from kelman.torch._gradient import leaf_of, spread, tidied
+from kelman.torch._means import derivatives
 from kelman.torch._recurrence import once
 
 _COVARIANCES = ("Q", "R", "P0", "P1", "P1_inf")
@@ -57,38 +58,44 @@ class _Loglik(torch.autograd.Function):
         ctx.save_for_backward(z, *(() if u is None else (u,)), *tensors)
         if not any(ctx.needs_input_grad):
             return _number(kelman.loglik(model, data, inputs, **call.options), z)
-        by_z, by_u = ctx.needs_input_grad[1], ctx.needs_input_grad[2]
-        if by_u:
-            model = model.replace(b=_timed(model, "b", data, model.dims.n))
-        if by_z or by_u:
-            model = model.replace(c=_timed(model, "c", data, model.dims.m))
-        value, gradient = kelman.loglik_and_grad(model, data, inputs, per_series=call.batched, **call.options)
-        ctx.found = (model, gradient, by_z, by_u)
-        return _number(value, z)
+        posed = pose(model, data, inputs)
+        by_u = ctx.needs_input_grad[2]
+        offsets = ("b", "c") if by_u else ("c",) if ctx.needs_input_grad[1] else ()
+        problem = _with_offsets(posed, offsets)
+        kernels = _registry.backend("linear", None)
+        raw = kernels.gradient_raw(problem, not call.batched, thread_count(call.options["threads"]))
+        loglik = raw["loglik"]
+        if not (posed.scanned or (np.isfinite(loglik).all() and np.isfinite(raw["mean"]).all())):
+            refuse_infinity(posed)
+        settle(raw["status"], raw["failed_at"], "raise", lambda: loglik)
+        ctx.found = (posed, raw, offsets)
+        return _number(loglik if posed.batched else loglik[0], z)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         """The kept gradient, weighted by g."""
         call, saved = ctx.call, ctx.saved_tensors
-        z, rest = saved[0], saved[1:]
-        model, gradient, by_z, by_u = ctx.found
-        weight = g.detach().numpy()
-        has_u = len(rest) > len(call.names)
+        z, u, tensors = _apart(call, saved)
+        posed, raw, offsets = ctx.found
+        weight, raw = g.detach().numpy(), dict(raw)
         g_z = g_u = None
-        if by_z or by_u:
-            g_c = _own(gradient.c, weight, call.batched)
-            if by_z:
-                g_z = torch.from_numpy(np.where(np.isnan(z.detach().numpy()), 0, -g_c.reshape(z.shape)))
-            if by_u:
-                g_b = _own(gradient.b, weight, call.batched)
-                g_u = torch.from_numpy(_by_inputs(model, g_b, g_c, tuple(rest[0].shape), call.batched))
+        if "c" in offsets:
+            by_c = raw["c"] * weight.reshape(-1, 1, 1)
+            g_z = torch.from_numpy(np.where(np.isnan(z.detach().numpy()), 0, _like(-by_c, z)))
+        if u is not None and "b" in offsets:
+            by_u = _by_inputs(posed, raw["b"] * weight.reshape(-1, 1, 1), by_c, raw["mean"] * weight.reshape(-1, 1))
+            g_u = torch.from_numpy(_like(by_u, u))
+        for name in offsets:
+            field = getattr(posed.problem, name)
+            if field is None or field.shape[1] == 1 or field.strides[1] == 0:
+                raw[name] = raw[name].sum(axis=1)
+        gradient = _record(posed, raw, call.batched)
         results: list[Any] = [g_z, g_u]
-        for name, tensor in zip(call.names, rest[1:] if has_u else rest, strict=True):
+        for name, tensor in zip(call.names, tensors, strict=True):
             if name == "P1_inf":
                 results.append(None)
                 continue
-            array = _weighted(gradient[name], weight, call.batched, tuple(tensor.shape))
-            results.append(torch.from_numpy(array))
+            results.append(torch.from_numpy(_weighted(gradient[name], weight, call.batched, tuple(tensor.shape))))
         return None, *once(results, saved, g)
 
 
@@ -105,25 +112,22 @@ class _Means(torch.autograd.Function):
         if call.verb == "filter":
             mean = kelman.filter(model, data, inputs, store="means", **call.options).mean
         else:
-            if any(ctx.needs_input_grad) and pose(model, data, inputs).problem.rank.any():
-                raise KelmanError(
-                    "smoothed_mean: its derivatives need a start without a diffuse part; give m1 and P1 (or m0 and P0)"
-                )
             mean = kelman.smooth(model, data, inputs, **call.options).mean
         return torch.from_numpy(np.array(mean))
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-        """Autograd through the PyTorch reference."""
+        """The adjoint."""
         call, saved = ctx.call, ctx.saved_tensors
-        has_u = len(saved) > len(call.names) + 1
-        z, u, tensors = saved[0], saved[1] if has_u else None, saved[2 if has_u else 1 :]
-        inputs = None if u is None else u.detach().numpy()
-        posed = pose(call.model(tensors), z.detach().numpy(), inputs)
-        raw = _pulled(_stepwise(posed), g.detach().numpy().reshape(posed.N, posed.T, -1), call.verb == "smooth")
+        z, u, tensors = _apart(call, saved)
+        posed = pose(call.model(tensors), z.detach().numpy(), None if u is None else u.detach().numpy())
+        weight = g.detach().numpy().reshape(posed.N, posed.T, -1)
+        raw = derivatives(posed, weight, call.verb == "smooth", call.options["threads"])
         gradient = _record(posed, raw, False)
-        results: list[Any] = [torch.from_numpy(_like(raw["z"], z))]
-        results.append(None if u is None else torch.from_numpy(_like(raw["u"], u)))
+        results: list[Any] = [torch.from_numpy(_like(raw["z"], z)), None]
+        if u is not None:
+            by_u = raw["u"] if "u" in raw else np.zeros((posed.N, posed.T, u.shape[-1]))
+            results[1] = torch.from_numpy(_like(by_u + _by_first_input(posed, raw["mean"], u.shape[-1]), u))
         by = (None if name == "P1_inf" else torch.from_numpy(np.array(gradient[name])) for name in call.names)
         results.extend(by)
         return None, *once(results, saved, g)
@@ -150,11 +154,6 @@ def differentiable(
         raise KelmanError(
             f"{verb}: expected tensors of one dtype, got {', '.join(f'{k} {t.dtype}' for k, t in given.items())}"
         )
-    if u is not None and u.requires_grad and verb == "loglik":
-        if "m0" not in tensors and "m1" not in tensors:
-            raise KelmanError("u: derivatives by inputs need a given start: m1 and P1, or m0 and P0")
-        if words.get("input_lag"):
-            raise KelmanError("u: derivatives by inputs are there for input_lag=0 only")
     moved = {name: tensor.cpu() for name, tensor in given.items()}
     for name in _COVARIANCES:
         if name in moved:
@@ -169,31 +168,52 @@ def _number(value: Any, z: Tensor) -> Tensor:
     return torch.as_tensor(np.array(value), dtype=z.dtype)
 
 
-def _timed(model: StateSpace, name: str, z: NDArray[Any], size: int) -> NDArray[Any]:
-    """An offset that varies in time, so that its derivative is there for every step."""
-    offset, T = getattr(model, name), z.shape[-2] if z.ndim > 1 else len(z)
-    if offset is None:
-        return np.zeros((T, size), model.dtype)
-    if offset.ndim == 3:
-        return np.array(np.broadcast_to(offset, (len(offset), T, size)))
-    return np.array(np.broadcast_to(offset, (T, size)))
+def _apart(call: Call, saved: Any) -> tuple[Tensor, Tensor | None, Any]:
+    """z, u (or None) and the entries of the model."""
+    if len(saved) > len(call.names) + 1:
+        return saved[0], saved[1], saved[2:]
+    return saved[0], None, saved[1:]
 
 
-def _own(gradient: NDArray[Any], weight: NDArray[Any], batched: bool) -> NDArray[Any]:
-    """Derivative of a time-varying offset for each series, weighted: (N, T, size) or (T, size)."""
-    weighted: NDArray[Any] = gradient * (weight[:, None, None] if batched else weight)
-    return weighted
+def _with_offsets(posed: Posed, names: tuple[str, ...]) -> Any:
+    """The problem with offsets b or c that have a derivative at every step of every series."""
+    problem = _stepwise(posed)
+    N, T, m = problem.z.shape
+    changed = {}
+    sizes = {"b": problem.mean.shape[-1], "c": m}
+    for name in names:
+        size = sizes[name]
+        offset = getattr(problem, name)
+        shared = offset is None or offset.strides[0] == 0
+        timed = np.zeros((1 if shared else N, T, size), problem.z.dtype)
+        if offset is not None:
+            timed += offset[: len(timed)]
+        changed[name] = np.broadcast_to(timed, (N, T, size))
+    return replace(problem, **changed) if changed else problem
 
 
-def _by_inputs(model: StateSpace, g_b: Any, g_c: Any, shape: tuple[int, ...], batched: bool) -> NDArray[Any]:
-    """B' g_b + D' g_c, in the shape of u."""
-    total = np.zeros((*g_b.shape[:-1], model.dims.p), g_b.dtype)
-    for matrix, g in ((model.B, g_b), (model.D, g_c)):
-        if matrix is not None:
-            total = total + (matrix.swapaxes(-1, -2) @ g[..., None])[..., 0]
-    if batched and len(shape) == 2:
-        total = total.sum(axis=0)
-    return total.reshape(shape).astype(g_b.dtype)
+def _by_inputs(posed: Posed, by_b: NDArray[Any], by_c: NDArray[Any], mean: NDArray[Any]) -> NDArray[Any]:
+    """Derivatives by u (N, T, p): B' that of b at the step that it drives, D' that of c, and that of a start that it moves."""
+    problem = posed.problem
+    total = np.zeros((posed.N, posed.T, posed.model.dims.p))
+    if problem.B is not None:
+        driven = (by_b[:, :, None] @ problem.B)[:, :, 0]
+        if problem.input_lag:
+            total[:, :-1] += driven[:, 1:]
+        else:
+            total += driven
+    if problem.D is not None:
+        total += (by_c[:, :, None] @ problem.D)[:, :, 0]
+    total += _by_first_input(posed, mean, total.shape[-1])
+    return total
+
+
+def _by_first_input(posed: Posed, mean: NDArray[Any], p: int) -> NDArray[Any]:
+    """What the first input adds through the mean of a start that is worked out, (N, T, p)."""
+    B, found = posed.problem.B, np.zeros((posed.N, posed.T, p))
+    if B is not None and posed.problem.input_lag == 0 and posed.model.initial in ("stationary", "auto"):
+        found[:, 0] = (mean[:, None] @ B[:, 0])[:, 0]
+    return found
 
 
 def _weighted(gradient: NDArray[Any], weight: NDArray[Any], batched: bool, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -212,50 +232,8 @@ def _weighted(gradient: NDArray[Any], weight: NDArray[Any], batched: bool, shape
 
 
 def _like(array: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
-    """A derivative (N, T, size) in the shape of z or u."""
+    """A derivative (N, T, size) in the shape and precision of z or u."""
     shape = tuple(tensor.shape)
-    if len(shape) == 2 and array.shape[0] > 1:
+    if len(shape) < 3 and array.shape[0] > 1:
         array = array.sum(axis=0)
-    return np.ascontiguousarray(array.reshape(shape))
-
-
-@torch.enable_grad()
-def _pulled(problem: Any, g: NDArray[Any], smoothed: bool) -> dict[str, NDArray[Any]]:
-    """Derivatives of sum(g * means) by every field of the problem, z and u; laid out as `gradient_raw` does."""
-    names = [name for name in (*RANKS, "mean", "cov", "inf", "noise_cov") if getattr(problem, name) is not None]
-    leaves = {name: leaf_of(problem, name) for name in names}
-    given = {name: spread(leaf, problem, name) if name in RANKS else leaf for name, leaf in leaves.items()}
-    for name in ("z", "u"):
-        if getattr(problem, name) is not None:
-            leaves[name] = torch.tensor(np.array(getattr(problem, name)), requires_grad=True)
-            given[name] = leaves[name]
-    weight, trouble = torch.tensor(np.array(g)), new_trouble(problem)
-    n = problem.mean.shape[-1]
-    if smoothed:
-        means = _smoothed(problem, given, trouble)
-    else:
-        means = [step.updated.mean[:, :n] for step in steps(replace(problem, **given), trouble)]
-    total = (weight * torch.stack(means, 1)).sum()
-    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
-    fine = torch.zeros(len(weight), dtype=torch.bool)
-    return {
-        name: derivative.numpy() if name in ("z", "u") else tidied(name, derivative, fine, False)
-        for (name, _), derivative in zip(leaves.items(), found, strict=True)
-    }
-
-
-def _smoothed(problem: Any, given: dict[str, Tensor], trouble: Any) -> list[Tensor]:
-    """Smoothed means, differentiable: predicted mean + P d loglik / d (what is added to the state)."""
-    N, T, n = problem.z.shape[0], problem.z.shape[1], problem.mean.shape[-1]
-    added = [torch.zeros(N, n, dtype=given["mean"].dtype, requires_grad=True) for _ in range(T)]
-    b = given.get("b")
-    shifts = torch.stack(added, 1)
-    changed = given | {"b": shifts if b is None else b + shifts}
-    if problem.start_kind == 0:
-        changed["mean"] = given["mean"] + added[0]
-    run = list(steps(replace(problem, **changed), trouble))
-    loglik = torch.stack([step.loglik for step in run]).sum()
-    score = torch.autograd.grad(loglik, added, create_graph=True)
-    return [
-        step.predicted.mean + (step.predicted.cov @ r[..., None])[..., 0] for step, r in zip(run, score, strict=True)
-    ]
+    return np.ascontiguousarray(array.reshape(shape), dtype=tensor.detach().numpy().dtype)

@@ -187,7 +187,7 @@ def loglik(
     A, H, Q, R : Tensor
         Matrices as in `kelman.StateSpace`, constant, varying in time or by series. Of covariances the symmetric part counts.
     u : Tensor, shape (T, p) or (N, T, p), optional
-        Inputs. Derivatives by them need a given start and ``input_lag=0``.
+        Inputs.
     threads : int, optional
         Threads over series.
     **entries : Tensor
@@ -240,8 +240,10 @@ def filtered_mean(
 
     Notes
     -----
-    Computed by the compiled core; the gradient by autograd through the PyTorch reference, a loop over time: exact, but slow
-    beside the core.
+    Computed by the compiled core; the gradient by hand over the gains and covariances of its filter (see
+    `kelman.linear._mean_adjoint`), in double precision. Two cases are left to autograd through the PyTorch reference, exact
+    too, but a hundred times slower: the first steps from a diffuse start, until its last direction is known and no longer
+    vague, and models in which some measurement is predicted without any error.
 
     Examples
     --------
@@ -277,11 +279,16 @@ def smoothed_mean(
     Raises
     ------
     KelmanError
-        As `loglik`; and if a gradient is wanted from a start with a diffuse part.
+        As `loglik`; and, when a gradient is computed, if the measurements do not determine a diffuse start: the means, of
+        least norm, have no derivative then.
 
     Notes
     -----
-    As `filtered_mean`.
+    As `filtered_mean`, but diffuse starts are done by hand, too. With x the smoothed means, r and u the smoothed disturbances
+    (Q^-1 times those of the state, R^-1 times those of the measurement), and delta, rho, upsilon what these become when g, the
+    gradient by the means, takes the place of data, the derivatives are bilinear: ``rho_k x_{k-1}' + r_k delta_{k-1}'`` by A,
+    ``(r rho' + rho r') / 2`` by Q, -upsilon by z (Fisher's identity; P. de Jong, Biometrika 76 (1989) 1003). Nothing is inverted
+    but the covariances of the innovations, so Q and R may be singular.
 
     Examples
     --------
