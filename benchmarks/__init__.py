@@ -10,6 +10,7 @@ from __future__ import annotations
 OTHERS = {
     "import": ("benchmarks.imports:run", "time that `import kelman` adds to `import numpy`"),
     "threads": ("benchmarks.threads:run", "two threads beside one"),
+    "threads-networks": ("benchmarks.threads:networks", "two threads beside one, loss and gradient of networks"),
     "memory": ("benchmarks.memory:run", "log-likelihoods of 100,000 x 1,000 in the memory of their input"),
     "million": ("benchmarks.million:run", "likelihood and gradient of 1,000,000 x 50, one local level for all"),
 }

@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from benchmarks import ours
-from benchmarks.timing import best_of
 from benchmarks.workloads import TABLE
 
-ROWS = ("K1Li", "K2L", "K7i")
-GOAL = 1.8
+FILTERS, FILTERS_GOAL = ("K1Li", "K2L", "K7i"), 1.8
+NETWORKS, NETWORKS_GOAL = ("R1b", "R3b"), 1.7
+
+
+def gain(name: str, quick: bool) -> float:
+    """Time on the clock with one thread over that with two; the shortest of many runs, in turn: others use the machine."""
+    workload = next(w for w in TABLE if w.name == name)
+    problem = workload.problem(quick)
+    works = [next(iter(ours.TASKS[workload.task](problem, count).values()))[0] for count in (1, 2)]
+    clock = [float("inf")] * 2
+    end = time.perf_counter() + (0.6 if quick else 3.0)
+    rounds = 0
+    while rounds < 3 or time.perf_counter() < end:
+        rounds += 1
+        for which, work in enumerate(works):
+            began = time.perf_counter()
+            result = work()
+            clock[which] = min(clock[which], time.perf_counter() - began)
+            del result  # what it cost to give the memory back of the last is not part of the work
+    return clock[0] / clock[1]
+
+
+def _measured(names: tuple[str, ...], goal: float, quick: bool) -> dict[str, Any]:
+    if (os.cpu_count() or 1) < 2:
+        return {"value": float("nan"), "unit": "times as fast: there is one processor", "goal": goal, "met": False}
+    gains = {name: gain(name, quick) for name in names}
+    worst = min(gains.values())
+    each = ", ".join(f"{name} {gain:.2f}" for name, gain in gains.items())
+    return {"value": worst, "unit": f"times as fast ({each})", "goal": goal, "met": worst >= goal, "gains": gains}
 
 
 def run(quick: bool, threads: int) -> dict[str, Any]:
-    """Time on the clock with one thread over that with two, the smallest of the workloads."""
+    """The smallest gain of the linear workloads."""
     del threads
-    if (os.cpu_count() or 1) < 2:
-        return {"value": float("nan"), "unit": "times as fast: there is one processor", "goal": GOAL, "met": False}
-    gains = {}
-    for workload in (w for w in TABLE if w.name in ROWS):
-        problem = workload.problem(quick)
-        clock = []
-        for count in (1, 2):
-            work, _ = next(iter(ours.TASKS[workload.task](problem, count).values()))
-            work()
-            clock.append(best_of(work, 0.3 if quick else 1.0).wall)
-        gains[workload.name] = clock[0] / clock[1]
-    worst = min(gains.values())
-    each = ", ".join(f"{name} {gain:.2f}" for name, gain in gains.items())
-    return {"value": worst, "unit": f"times as fast ({each})", "goal": GOAL, "met": worst >= GOAL, "gains": gains}
+    return _measured(FILTERS, FILTERS_GOAL, quick)
+
+
+def networks(quick: bool, threads: int) -> dict[str, Any]:
+    """The smallest gain of the networks."""
+    del threads
+    return _measured(NETWORKS, NETWORKS_GOAL, quick)
