@@ -147,3 +147,31 @@ def test_wrong_arguments_are_refused() -> None:
         functional.loglik(z, **tensors, K=tensors["A"])
     with pytest.raises(kelman.errors.KelmanError, match="R: expected a tensor, got a ndarray"):
         functional.loglik(z, **{**tensors, "R": np.eye(2)}, **words)
+
+
+def test_memory_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernels read is the tensor's own memory, and what they write is the memory of the result."""
+    from kelman.linear import _native
+
+    tensors, z, u, words = case("several series")
+    seen: list[Any] = []
+    plain, smooth, gradient = _native.filter_raw, _native.smooth_raw, _native.gradient_raw
+
+    def watched(function: Any) -> Any:
+        def call(problem: Any, *arguments: Any, **options: Any) -> Any:
+            raw = function(problem, *arguments, **options)
+            seen.append((problem.z.ctypes.data, problem.u.ctypes.data, raw.get("mean")))
+            return raw
+
+        return call
+
+    for name, function in (("filter_raw", plain), ("smooth_raw", smooth), ("gradient_raw", gradient)):
+        monkeypatch.setattr(_native, name, watched(function))
+    for function in (functional.filtered_mean, functional.smoothed_mean, functional.loglik):
+        seen.clear()
+        result = function(z, u=u, **tensors, **words)
+        (first,) = seen
+        assert first[:2] == (z.data_ptr(), u.data_ptr())
+        assert result.ndim == 1 or result.data_ptr() == first[2].ctypes.data
+        result.sum().backward()
+        assert all(one[:2] == first[:2] for one in seen)

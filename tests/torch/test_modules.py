@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import warnings
+import pickle
 from typing import Any
 
 import numpy as np
@@ -118,20 +118,88 @@ def test_state_dicts_go_both_ways(kind: str) -> None:
     assert repr(ours) == repr(theirs)
 
 
-def test_dropout_is_between_layers_and_in_training_only() -> None:
-    """The same draws as PyTorch's own modules take, none in evaluation."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        ours, theirs = pair("GRU, deep", dropout=0.5)
-    x = torch.randn(3, 4, 2, dtype=torch.float64)
-    ours.eval(), theirs.eval()
-    same(ours(x), theirs(x))
-    ours.train(), theirs.train()
-    torch.manual_seed(5)
-    one = ours(x)[0]
-    assert not torch.allclose(one, ours(x)[0])
-    dropped = torch.nn.functional.dropout(torch.ones(1000, dtype=torch.float64), 0.5)
-    assert set(dropped.tolist()) == {0.0, 2.0}
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("kind", ["GRU, deep", "LSTM, deep", "RNN, deep"])
+def test_dropout_is_that_of_torch_nn(kind: str, batch_first: bool) -> None:
+    """From the same seed the same draws, between layers and in training only, of tensors and of packed sequences."""
+    ours, theirs = pair(kind, dropout=0.4, batch_first=batch_first)
+    x = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        torch.randn(6, 4, 2, dtype=torch.float64), [2, 6, 5, 2], enforce_sorted=False
+    )
+    for training in (True, False):
+        results = []
+        for module in (ours.train(training), theirs.train(training)):
+            torch.manual_seed(5)
+            one = module(x)
+            two = module(x)
+            assert torch.equal(one[0], two[0]) is not training
+            results.append((one, two, module(packed)[0].data, *torch.autograd.grad(one[0].square().sum(), x)))
+        same(*results)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM", "LSTM, deep"])
+def test_gradients_by_starts_and_of_packed_sequences(kind: str, bias: bool) -> None:
+    """By hx, by the data of a packed batch, and by parameters, with and without biases."""
+    ours, theirs = pair(kind, bias=bias)
+    data = torch.randn(6, 3, 2, dtype=torch.float64, requires_grad=True)
+    found, hx = [], [part.requires_grad_() for part in flat(starts(kind, ours, 3))]
+    for module in (ours, theirs):
+        packed = torch.nn.utils.rnn.pack_padded_sequence(data, [4, 6, 1], enforce_sorted=False)
+        out, last = module(packed, tuple(hx) if kind.startswith("LSTM") else hx[0])
+        total = sum((part * torch.linspace(-1, 1, part.numel(), dtype=torch.float64).view_as(part)).sum()
+                    for part in (out.data, *flat(last)))  # fmt: skip
+        found.append(torch.autograd.grad(total, [data, *hx, *module.parameters()]))
+    same(*found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_modules_live_as_pytorchs_do(kind: str) -> None:
+    """Pickled, copied, cast, frozen, without gradients, in inference mode, called by names, on strided tensors."""
+    ours, theirs = pair(kind)
+    x = torch.randn(6, 4, 4, dtype=torch.float64)[..., ::2]
+    expected = theirs(x)
+    for module in (pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours), ours):
+        assert type(module) is type(ours)
+        same(module(x), expected)
+        same(module(input=x, hx=None), expected)
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context:
+            got = ours(x)
+            same(got, expected)
+            assert not got[0].requires_grad
+    ours.requires_grad_(False)
+    assert not ours(x)[0].requires_grad
+    narrow = copy.deepcopy(ours).float()
+    assert narrow(x.float())[0].dtype == torch.float32
+    np.testing.assert_allclose(narrow(x.float())[0], expected[0].detach(), atol=1e-5)
+    assert modules.GRU(2, 3, device="cpu", dtype=torch.float64).weight_ih_l0.dtype == torch.float64
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_wrong_calls_end_as_those_of_torch_nn(kind: str) -> None:
+    """The same errors; and clear ones where PyTorch has an AttributeError or none."""
+    ours, theirs = pair(kind)
+    x = torch.randn(6, 4, 2, dtype=torch.float64)
+    wrong_starts = [starts(kind, ours, 5), starts(kind, ours, None)]
+    calls = [(x, start) for start in wrong_starts] + [(x[:, 0], starts(kind, ours, 1))]
+    calls += [(one,) for one in (x[..., :1], x[None], x[0, 0], x.float(), x[:0])]
+    for arguments in calls:
+        raised = []
+        for module in (ours, theirs):
+            with pytest.raises((RuntimeError, ValueError)) as caught:
+                module(*arguments)
+            raised.append((caught.type, str(caught.value)))
+        assert raised[0] == raised[1]
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, [6, 4, 4, 1])
+    with pytest.raises(
+        RuntimeError, match=r"Expected hidden size \(1, 4, 3\) for the packed sequences, got \(1, 5, 3\)"
+    ):
+        ours(packed, wrong_starts[0])
+    if kind != "LSTM":
+        with pytest.raises(TypeError, match=f"hx: expected one tensor for {kind}, got a tuple"):
+            ours(x, (wrong_starts[0],))
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")

@@ -113,7 +113,7 @@ class _Means(torch.autograd.Function):
             mean = kelman.filter(model, data, inputs, store="means", **call.options).mean
         else:
             mean = kelman.smooth(model, data, inputs, **call.options).mean
-        return torch.from_numpy(np.array(mean))
+        return torch.from_numpy(mean if mean.flags.writeable else np.array(mean))
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:

@@ -40,7 +40,7 @@ class _Kernels:
         """As the forward of the class of `torch.nn` of the same name."""
         module: Any = self
         data = input.data if isinstance(input, PackedSequence) else input
-        if not _takes(module, data, hx):
+        if not _takes(module, data, hx) or not (isinstance(input, PackedSequence) or _start_fits(module, data, hx)):
             return super().forward(input, hx)  # type: ignore[misc]
         lengths, batch_first = None, module.batch_first
         if isinstance(input, PackedSequence):
@@ -67,8 +67,8 @@ class _Kernels:
 class RNN(_Kernels, torch.nn.RNN):
     """``torch.nn.RNN`` over kelman's kernels: the same arguments, parameters, ``state_dict`` and results.
 
-    With num_layers, nonlinearity ("tanh" or "relu"), bias, batch_first, dropout (between layers, in training) and
-    bidirectional; packed sequences are taken and given back.
+    With num_layers, nonlinearity ("tanh" or "relu"), bias, batch_first, dropout (between layers, in training, by the draws
+    that PyTorch's own take from the same seed) and bidirectional; packed sequences are taken and given back.
 
     Notes
     -----
@@ -103,12 +103,24 @@ class LSTM(_Kernels, torch.nn.LSTM):
 
 def _takes(module: Any, data: Any, hx: Any) -> bool:
     """Whether the kernels compute this call; PyTorch's own forward takes the rest, and says what is wrong with it."""
+    if module.mode != "LSTM" and isinstance(hx, (tuple, list)):
+        raise TypeError(
+            f"hx: expected one tensor for {type(module).__name__}, got a {type(hx).__name__}; pairs are for LSTM"
+        )
     starts = () if hx is None else tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
     tensors = (data, *module._flat_weights, *starts)
     if not all(isinstance(tensor, Tensor) for tensor in tensors) or not kernels_take(tensors) or module.proj_size:
         return False
     fits = data.shape[-1] == module.input_size and data.ndim in (2, 3) and 0 not in data.shape
     return fits and (len(starts) == 2) == (module.mode == "LSTM" and hx is not None)
+
+
+def _start_fits(module: Any, data: Tensor, hx: Any) -> bool:
+    """Whether starts have the shape that a tensor needs."""
+    count = module.num_layers * (2 if module.bidirectional else 1)
+    batch = () if data.ndim == 2 else (len(data) if module.batch_first else data.shape[1],)
+    starts = () if hx is None else (hx if module.mode == "LSTM" else (hx,))
+    return all(start.shape == (count, *batch, module.hidden_size) for start in starts)
 
 
 def _starts(module: Any, x: Tensor, hx: Any, single: bool) -> list[dict[str, Tensor]]:
@@ -119,10 +131,10 @@ def _starts(module: Any, x: Tensor, hx: Any, single: bool) -> list[dict[str, Ten
     names = ("h0", "c0") if module.mode == "LSTM" else ("h0",)
     found: list[dict[str, Tensor]] = [{} for _ in range(count)]
     for name, start in zip(names, hx if module.mode == "LSTM" else (hx,), strict=True):
-        rows = start[:, None] if single and start.ndim == 2 else start
-        if rows.shape != (count, len(x), module.hidden_size):
-            expected = (count, module.hidden_size) if single else (count, len(x), module.hidden_size)
-            raise RuntimeError(f"Expected hidden size {expected}, got {tuple(start.shape)}")
+        rows = start[:, None] if single else start
+        if rows.shape != (count, len(x), module.hidden_size):  # torch.nn takes a wrong number of series in silence
+            expected = (count, len(x), module.hidden_size)
+            raise RuntimeError(f"Expected hidden size {expected} for the packed sequences, got {tuple(start.shape)}")
         for own, row in zip(found, rows, strict=True):
             own[name] = row
     return found
@@ -137,7 +149,7 @@ def _layers(
     options = options_of(module.mode)
     for layer in range(module.num_layers):
         if layer and module.dropout and module.training:
-            x = torch.nn.functional.dropout(x, module.dropout)
+            x = _dropped(x, module.dropout, lengths)
         found = []
         for direction in range(directions):
             weights = tensors_of(module, layer, direction)
@@ -148,6 +160,15 @@ def _layers(
             found.append(turn(run.h, lengths) if direction else run.h)
         x = found[0] if directions == 1 else torch.cat(found, -1)
     return x, last
+
+
+def _dropped(x: Tensor, share: float, lengths: Any) -> Tensor:
+    """Dropout of (N, T, values) with the draws that PyTorch's modules take: time by time, of a packed batch longest first."""
+    if lengths is None:
+        return torch.nn.functional.dropout(x.transpose(0, 1).contiguous(), share).transpose(0, 1)
+    packed = pack_padded_sequence(x, torch.as_tensor(lengths), batch_first=True, enforce_sorted=False)
+    kept = packed._replace(data=torch.nn.functional.dropout(packed.data, share))
+    return pad_packed_sequence(kept, batch_first=True)[0]
 
 
 def turn(x: Tensor, lengths: Any) -> Tensor:
