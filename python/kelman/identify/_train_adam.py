@@ -109,7 +109,8 @@ def adam(
     moments = Moments(theta, np.zeros_like(theta), np.zeros_like(theta))
     since_best, lost, began, score = 0, 0, 1, np.inf
     if record is None:
-        score = _score(objective, theta, check)
+        known = check is None and theta is objective.best
+        score = objective.best_loss if known else _score(objective, theta, check)
         objective.keep(theta, score)
         first = _score(objective, theta, windows.batch(np.arange(len(windows.places)))) if check else score
         journal.note("adam", 0, first, objective.radius(theta), options.learning_rate, score if check else np.nan)
@@ -158,7 +159,7 @@ def _epoch(
             moments.mean = np.zeros_like(moments.theta)
             continue
         losses.append(loss)
-        clipped = gradient * min(1.0, options.clip / max(float(np.linalg.norm(gradient)), 1e-300))
+        clipped = gradient * min(1.0, options.clip / max(float(np.sqrt(gradient @ gradient)), 1e-300))
         rate = options.learning_rate * rate_at(options.schedule, (moments.count + 1) / total)
         moments.update(clipped, rate)
         moments.theta = _guarded(objective, moments.theta)
