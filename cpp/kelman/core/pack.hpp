@@ -200,11 +200,11 @@ template <Lanes V>
 
 template <Real T, int W>
 [[nodiscard]] inline Pack<T, W> max(const Pack<T, W>& a, const std::type_identity_t<Pack<T, W>>& b) noexcept {
-  return select(a < b, b, a);
+  return Pack<T, W>::each([&](int u) { return unit::max<T>(a.v[u], b.v[u]); });
 }
 template <Real T, int W>
 [[nodiscard]] inline Pack<T, W> min(const Pack<T, W>& a, const std::type_identity_t<Pack<T, W>>& b) noexcept {
-  return select(b < a, b, a);
+  return Pack<T, W>::each([&](int u) { return unit::min<T>(a.v[u], b.v[u]); });
 }
 template <Real T>
 [[nodiscard]] inline T max(T a, std::type_identity_t<T> b) noexcept {

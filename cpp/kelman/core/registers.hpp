@@ -163,6 +163,50 @@ template <Real T, class U>
 #endif
 }
 
+/// b < a ? b : a of registers; a where either is NaN. (All lanes by a mask: GCC's plain forms warn of their own code.)
+template <Real T, class U>
+[[nodiscard]] inline U min(const U& a, const U& b) noexcept {
+#if defined(KELMAN_PORTABLE_PACK)
+  return b < a ? b : a;
+#elif defined(__AVX512F__)
+  if constexpr (sizeof(T) == 8) {
+    return std::bit_cast<U>(_mm512_maskz_min_pd(0xff, std::bit_cast<__m512d>(b), std::bit_cast<__m512d>(a)));
+  } else {
+    return std::bit_cast<U>(_mm512_maskz_min_ps(0xffff, std::bit_cast<__m512>(b), std::bit_cast<__m512>(a)));
+  }
+#elif defined(__AVX__)
+  if constexpr (sizeof(T) == 8) {
+    return std::bit_cast<U>(_mm256_min_pd(std::bit_cast<__m256d>(b), std::bit_cast<__m256d>(a)));
+  } else {
+    return std::bit_cast<U>(_mm256_min_ps(std::bit_cast<__m256>(b), std::bit_cast<__m256>(a)));
+  }
+#else
+  return b < a ? b : a;
+#endif
+}
+
+/// b > a ? b : a of registers; a where either is NaN.
+template <Real T, class U>
+[[nodiscard]] inline U max(const U& a, const U& b) noexcept {
+#if defined(KELMAN_PORTABLE_PACK)
+  return b > a ? b : a;
+#elif defined(__AVX512F__)
+  if constexpr (sizeof(T) == 8) {
+    return std::bit_cast<U>(_mm512_maskz_max_pd(0xff, std::bit_cast<__m512d>(b), std::bit_cast<__m512d>(a)));
+  } else {
+    return std::bit_cast<U>(_mm512_maskz_max_ps(0xffff, std::bit_cast<__m512>(b), std::bit_cast<__m512>(a)));
+  }
+#elif defined(__AVX__)
+  if constexpr (sizeof(T) == 8) {
+    return std::bit_cast<U>(_mm256_max_pd(std::bit_cast<__m256d>(b), std::bit_cast<__m256d>(a)));
+  } else {
+    return std::bit_cast<U>(_mm256_max_ps(std::bit_cast<__m256>(b), std::bit_cast<__m256>(a)));
+  }
+#else
+  return b > a ? b : a;
+#endif
+}
+
 /// Stores a register past the caches where the machine can; `to` is aligned to the register.
 template <Real T>
 inline void stream(T* to, const typename Vector<T>::type& value) noexcept {

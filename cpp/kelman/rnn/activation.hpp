@@ -8,6 +8,7 @@
 // A new activation is one row here, one row in python/kelman/models/_activation.py, and its word in `Activation` there.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string_view>
@@ -29,11 +30,11 @@ V number(double value) {
 struct Identity {
   static constexpr std::string_view name = "identity";
   template <Lanes V>
-  static V value(const V& s) {
+  KELMAN_ALWAYS_INLINE static V value(const V& s) {
     return s;
   }
   template <Lanes V>
-  static V slope(const V&) {
+  KELMAN_ALWAYS_INLINE static V slope(const V&) {
     return number<V>(1);
   }
 };
@@ -42,11 +43,11 @@ struct Identity {
 struct Tanh {
   static constexpr std::string_view name = "tanh";
   template <Lanes V>
-  static V value(const V& s) {
+  KELMAN_ALWAYS_INLINE static V value(const V& s) {
     return math::tanh(s);
   }
   template <Lanes V>
-  static V slope(const V& y) {
+  KELMAN_ALWAYS_INLINE static V slope(const V& y) {
     return number<V>(1) - y * y;
   }
 };
@@ -55,11 +56,11 @@ struct Tanh {
 struct Relu {
   static constexpr std::string_view name = "relu";
   template <Lanes V>
-  static V value(const V& s) {
+  KELMAN_ALWAYS_INLINE static V value(const V& s) {
     return select(s < number<V>(0), number<V>(0), s);
   }
   template <Lanes V>
-  static V slope(const V& y) {
+  KELMAN_ALWAYS_INLINE static V slope(const V& y) {
     return select(y > number<V>(0), number<V>(1), number<V>(0));
   }
 };
@@ -69,11 +70,11 @@ struct LeakyRelu {
   static constexpr std::string_view name = "leaky_relu";
   static constexpr double below = 0.01;
   template <Lanes V>
-  static V value(const V& s) {
+  KELMAN_ALWAYS_INLINE static V value(const V& s) {
     return select(s < number<V>(0), number<V>(below) * s, s);
   }
   template <Lanes V>
-  static V slope(const V& y) {
+  KELMAN_ALWAYS_INLINE static V slope(const V& y) {
     return select(y > number<V>(0), number<V>(1), number<V>(below));
   }
 };
@@ -82,11 +83,11 @@ struct LeakyRelu {
 struct Sigmoid {
   static constexpr std::string_view name = "sigmoid";
   template <Lanes V>
-  static V value(const V& s) {
+  KELMAN_ALWAYS_INLINE static V value(const V& s) {
     return math::sigmoid(s);
   }
   template <Lanes V>
-  static V slope(const V& y) {
+  KELMAN_ALWAYS_INLINE static V slope(const V& y) {
     return y * (number<V>(1) - y);
   }
 };
@@ -95,11 +96,11 @@ struct Sigmoid {
 struct Softplus {
   static constexpr std::string_view name = "softplus";
   template <Lanes V>
-  static V value(const V& s) {
+  KELMAN_ALWAYS_INLINE static V value(const V& s) {
     return math::softplus(s);
   }
   template <Lanes V>
-  static V slope(const V& y) {
+  KELMAN_ALWAYS_INLINE static V slope(const V& y) {
     return math::one_minus_exp_of_negative(y);
   }
 };
@@ -117,6 +118,14 @@ inline constexpr std::array<std::string_view, activation_count> activation_names
       return std::array<std::string_view, activation_count>{std::tuple_element_t<k, ActivationTable>::name...};
     }(std::make_index_sequence<activation_count>{});
 
+/// The number of a row.
+template <class Row>
+inline constexpr Activation activation_of = []<std::size_t... k>(std::index_sequence<k...>) {
+  int number = 0;
+  ((std::is_same_v<Row, std::tuple_element_t<k, ActivationTable>> ? void(number = static_cast<int>(k)) : void()), ...);
+  return Activation{number};
+}(std::make_index_sequence<activation_count>{});
+
 /// Calls f(Row{}) for the row with this number.
 template <class F>
 void with_activation(Activation kind, F&& f) {
@@ -126,12 +135,41 @@ void with_activation(Activation kind, F&& f) {
   }(std::make_index_sequence<activation_count>{});
 }
 
-/// out = f(in...) over n contiguous numbers, a register at a time; n is a multiple of what a register holds.
+/// Registers that `each_pack` takes at a time: functions are long chains of operations that wait for each other, so
+/// that some of them side by side keep the processor busy.
+#ifdef KELMAN_PORTABLE_PACK
+inline constexpr int registers_at_once = 1;
+#else
+inline constexpr int registers_at_once = register_bytes == 64 ? 4 : 2;
+#endif
+
+namespace detail {
+
+/// out = f(in...) over n numbers, rounded up to `registers_at_once` registers. Alone in a function, with all of f: its
+/// constants stay in registers.
 template <class Scalar, class F, class... In>
-void each_pack(Index n, F&& f, Scalar* out, const In*... in) {
-  using V = Pack<Scalar, register_lanes<Scalar>>;
-#pragma GCC unroll 2
+[[gnu::noinline, gnu::flatten]] void each_wide(Index n, F f, Scalar* out, const In*... in) {
+  using V = Pack<Scalar, registers_at_once * register_lanes<Scalar>>;
   for (Index k = 0; k < n; k += lanes<V>) store(out + k, f(load<V>(in + k)...));
+}
+
+}  // namespace detail
+
+/// out = f(in...) over n contiguous numbers; n is a multiple of what a register holds.
+template <class Scalar, class F, class... In>
+void each_pack(Index n, F f, Scalar* out, const In*... in) {
+  constexpr Index width = registers_at_once * register_lanes<Scalar>;
+  const Index whole = n / width * width, rest = n - whole;
+  if (whole > 0) detail::each_wide(whole, f, out, in...);
+  if (rest == 0) return;
+  Scalar numbers[(sizeof...(In) + 1) * width] = {};
+  Scalar* to = numbers;
+  const auto part = [&](const Scalar* from) {
+    std::copy_n(from + whole, rest, to += width);
+    return static_cast<const Scalar*>(to);
+  };
+  detail::each_wide(rest, f, numbers, part(in)...);
+  std::copy_n(numbers, rest, out + whole);
 }
 
 /// s <- sigma(s), in place, over n contiguous numbers (whole registers).

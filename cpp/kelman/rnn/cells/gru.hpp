@@ -110,7 +110,7 @@ class Gru final : public Cell<S> {
     const Tape<S> dot(now_dot, size);
     const V one(S(1));
     affine<S>(dot.r, 2 * h, packs, {nullptr, seed}, {{&U_rz_, previous_dot}, optional_term(W_rz_, x_dot, none_)});
-    each_pack(2 * size, [&](const auto& d, const auto& y) { return d * y * (one - y); }, dot.r, read(dot.r), at.r);
+    each_pack(2 * size, [&](const auto& d, const auto& y) { return d * y * (S(1) - y); }, dot.r, read(dot.r), at.r);
     if (after_) {
       affine<S>(dot.q, h, packs, {nullptr, seed + 2 * size}, {{&U_n_, previous_dot}});
       affine<S>(dot.n, h, packs, {nullptr, seed + 3 * size}, {optional_term(W_n_, x_dot, none_)});
@@ -171,18 +171,18 @@ class Gru final : public Cell<S> {
   static void step(bool after, const S* previous, S* now, Index size, Gates&& gates, Inner&& inner, New&& new_state) {
     const Tape<S> at(now, size);
     gates(at.r);
-    each_pack(2 * size, [](const auto& s) { return math::sigmoid(s); }, at.r, read(at.r));
+    activate(activation_of<Sigmoid>, at.r, 2 * size);
     if (after) {
       inner(at.q);
       new_state(at.n, nullptr);
       each_pack(
-          size, [](const auto& n, const auto& r, const auto& q) { return math::tanh(fused(r, q, n)); }, at.n,
-          read(at.n), read(at.r), read(at.q));
+          size, [](const auto& n, const auto& r, const auto& q) { return fused(r, q, n); }, at.n, read(at.n),
+          read(at.r), read(at.q));
     } else {
       each_pack(size, [](const auto& r, const auto& was) { return r * was; }, at.q, read(at.r), previous);
       new_state(at.n, at.q);
-      each_pack(size, [](const auto& s) { return math::tanh(s); }, at.n, read(at.n));
     }
+    activate(activation_of<Tanh>, at.n, size);
     each_pack(
         size, [](const auto& n, const auto& z, const auto& was) { return fused(z, was - n, n); }, now, read(at.n),
         read(at.z), previous);

@@ -40,7 +40,7 @@ class Lstm final : public Cell<S> {
   void forward(const S* previous, const S* x, S* now, Index packs) const override {
     const Index h = this->hidden(), size = h * this->lanes(packs);
     affine<S>(now + 2 * size, 4 * h, packs, {b_}, {{&U_, previous}, {&W_, x}});
-    step(previous + size, now, size, [&](auto&& body) { each_row(packs, body); });
+    step(previous + size, now, size, P_ != nullptr, [&](auto&& body) { each_row(packs, body); });
   }
 
   void backward(const S* previous, const S* /*x*/, const S* now, S* carried, S* errors, Index packs) const override {
@@ -147,30 +147,45 @@ class Lstm final : public Cell<S> {
     V i, f, o;
   };
 
-  /// The step from the sums in the rows of the gates; each(body) calls body(k, peepholes) for every register k.
+  /// The step from the sums in the rows of the gates; with peepholes each(body) calls body(k, peepholes) for every
+  /// register k.
   template <class Each>
-  static void step(const S* c_was, S* now, Index size, Each&& each) {
+  static void step(const S* c_was, S* now, Index size, bool peepholes, Each&& each) {
     const Tape<S> at(now, size);
-    each([&](Index k, const Peepholes& peep) {
-      const V was = load<V>(c_was + k);
-      const V i = math::sigmoid(fused(peep.i, was, load<V>(at.i + k)));
-      const V f = math::sigmoid(fused(peep.f, was, load<V>(at.f + k)));
-      const V g = math::tanh(load<V>(at.g + k));
-      const V c = fused(f, was, i * g);
-      store(at.i + k, i);
-      store(at.f + k, f);
-      store(at.g + k, g);
-      store(at.c + k, c);
-    });
-    each([&](Index k, const Peepholes& peep) {
-      const V c = load<V>(at.c + k);
-      const V o = math::sigmoid(fused(peep.o, c, load<V>(at.o + k)));
-      const V t = math::tanh(c);
-      store(at.o + k, o);
-      store(at.t + k, t);
-      store(now + k, o * t);
-    });
+    if (peepholes)
+      each([&](Index k, const Peepholes& peep) {
+        const V was = load<V>(c_was + k);
+        store(at.i + k, fused(peep.i, was, load<V>(at.i + k)));
+        store(at.f + k, fused(peep.f, was, load<V>(at.f + k)));
+      });
+    for (Index first = 0; first < size; first += block) {  // a block of all gates stays in the first cache
+      const Index n = std::min(block, size - first);
+      S *const i = at.i + first, *const f = at.f + first, *const g = at.g + first, *const c = at.c + first;
+      activate(activation_of<Sigmoid>, i, n);
+      activate(activation_of<Sigmoid>, f, n);
+      activate(activation_of<Tanh>, g, n);
+      each_pack(
+          n,
+          [](const auto& in, const auto& keep, const auto& fresh, const auto& was) {
+            return fused(keep, was, in * fresh);
+          },
+          c, read(i), read(f), read(g), c_was + first);
+      if (!peepholes) close(at, now, first, n);
+    }
+    if (!peepholes) return;
+    each([&](Index k, const Peepholes& peep) { store(at.o + k, fused(peep.o, load<V>(at.c + k), load<V>(at.o + k))); });
+    close(at, now, 0, size);
   }
+  /// From c and the sum of the output gate to h.
+  static void close(const Tape<S>& at, S* now, Index first, Index n) {
+    S *const o = at.o + first, *const t = at.t + first;
+    activate(activation_of<Sigmoid>, o, n);
+    std::copy_n(at.c + first, n, t);
+    activate(activation_of<Tanh>, t, n);
+    each_pack(n, [](const auto& gate, const auto& tanh_c) { return gate * tanh_c; }, now + first, read(o), read(t));
+  }
+  static const S* read(const S* p) { return p; }
+  static constexpr Index block = 512;
 
   class Single final : public SingleStep<S> {
    public:
@@ -179,13 +194,11 @@ class Lstm final : public Cell<S> {
           b_(padded_blocks(cell.w_.b, 4, cell.w_.hidden)),
           P_(padded_blocks(cell.w_.P, 3, cell.w_.hidden)),
           U_(cell.w_.U, 4, cell.w_.hidden, cell.w_.hidden),
-          W_(cell.w_.W, 4, cell.w_.hidden, cell.w_.inputs) {
-      if (P_.empty()) P_.resize(static_cast<std::size_t>(3 * size_));
-    }
+          W_(cell.w_.W, 4, cell.w_.hidden, cell.w_.inputs) {}
 
     void forward(const S* previous, const S* x, S* now) const override {
       affine_single<S>(now + 2 * size_, 4 * size_, b_.data(), {{&U_, previous}, {&W_, x}});
-      step(previous + size_, now, size_, [&](auto&& body) {
+      step(previous + size_, now, size_, !P_.empty(), [&](auto&& body) {
         const S* const P = P_.data();
         for (Index k = 0; k < size_; k += kelman::lanes<V>)
           body(k, Peepholes{load<V>(P + k), load<V>(P + size_ + k), load<V>(P + 2 * size_ + k)});

@@ -1,8 +1,0 @@
-// SPDX-License-Identifier: BSD-3-Clause
-// Products of panels and activations in float.
-#define KELMAN_RNN_INSTANTIATING_PRODUCTS
-#include "kelman/rnn/instances.hpp"
-
-namespace kelman::rnn {
-KELMAN_RNN_PRODUCTS(, float)
-}  // namespace kelman::rnn
