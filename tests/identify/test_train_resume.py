@@ -111,11 +111,11 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 
 def test_fresh_random_numbers_are_kept_in_the_file(tmp_path: Path) -> None:
     """With rng=None the file remembers the seeds, so that the same training goes on."""
-    file = tmp_path / "training.npz"
-    trained("lm", rng=None, checkpoint=file, progress=lambda step: step.phase == "lm" and step.iteration >= 1)
-    one = trained("lm", rng=None, checkpoint=file)
-    same(one, trained("lm", rng=None, checkpoint=file))
-    assert (trained("lm", rng=None).rnn.U != one.rnn.U).any()
+    fresh: dict[str, Any] = {"rng": None, "start": "random", "checkpoint": tmp_path / "training.npz"}
+    trained("lm", **fresh, progress=lambda step: step.phase == "lm" and step.iteration >= 1)
+    one = trained("lm", **fresh)
+    same(one, trained("lm", **fresh))
+    assert (trained("lm", **fresh | {"checkpoint": None}).rnn.U != one.rnn.U).any()
 
 
 @pytest.mark.parametrize("recipe", ["lm", "lm with a prior"])
@@ -159,11 +159,12 @@ def test_ctrl_c_at_any_moment_returns_the_best_so_far(method: str, threads: int)
 
 def test_every_start_is_reported() -> None:
     """The result lists kind, loss and end of every start; the summary shows them, failures included."""
-    result = trained("lm", starts=3)
-    assert [t.number for t in result.trials] == [0, 1, 2] and {t.kind for t in result.trials} == {"random"}
+    result = trained("lm", starts=4)
+    assert [t.number for t in result.trials] == [0, 1, 2, 3]
+    assert [t.kind.split(",")[0] for t in result.trials] == ["subspace"] * 3 + ["random"]
     assert sum(t.iterations for t in result.trials) == len(result.history)
     best = min(result.trials, key=lambda t: t.loss)
-    assert best.outcome == result.message and f"start {best.number} (random)" in result.summary()
+    assert best.outcome == result.message and f"start {best.number} ({best.kind})" in result.summary()
     unstable = kelman.Elman([[1.2]], [[1.0]], None, [[1.0]], None, "identity")
     z = series(42, 500)
     mixed = kelman.train(unstable, z[:-1], z[1:], starts=2)

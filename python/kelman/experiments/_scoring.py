@@ -221,5 +221,7 @@ def train_network(z: Array, hidden: Hidden, units: int, seed: int) -> TrainResul
     length = len(z) // pieces
     cut = z[: pieces * length].reshape(pieces, length, 1)
     options: dict[str, Any] = {"starts": 1, "max_iterations": LONG_TRAINING} if units > LARGE else {}
+    if hidden == "identity":  # what a network finds by itself, with all its units
+        options["start"] = "random"
     x, y = cut[:, :-1], cut[:, 1:]
     return train(units, x, y, hidden=hidden, inputs=("z",), target="z_next", rng=seed, **options)

@@ -110,8 +110,9 @@ def train(
         network's own weights. "auto": given for a network; for sizes random where the hidden activation is linear, subspace
         where it is curved.
     starts : int, optional
-        Number of starts. All get a few iterations on part of the data, the best goes on. Default: 4 for random ones by
-        Levenberg-Marquardt; 2 for the subspace start of a curved network (the second is free of the prior and shows
+        Number of starts. All get a few iterations on part of the data, the best goes on. Default: 4 by
+        Levenberg-Marquardt for random ones, and for a linear network (from the linear model with as many units as states, one
+        more, and all, judged by BIC, the rest random); 2 for the subspace start of a curved network (the second is free of the prior and shows
         whether the data are curved, judged by BIC); else 1.
     rng : int, Generator or None
         Seed or generator of the random numbers (0: the same result every time; None: fresh ones).
@@ -131,7 +132,8 @@ def train(
         Strength of a Gaussian prior that holds every weight to its start: 1 gives it the root mean square of its array as
         standard deviation, 0 is plain least squares. "auto": only for a curved network from a subspace start, where
         Levenberg-Marquardt lets the data choose the strength (MacKay's evidence; L-BFGS and Adam use 1), so that what the
-        data do not speak of stays linear.
+        data do not speak of stays linear. In a linear network from a subspace start "auto" means that units run unread until
+        the data show them to be worth their weights (BIC): spare ones cost no accuracy then. 0 uses all units.
     whiten : bool
         Whether several linear outputs are weighted by the inverse covariance of their residuals (maximum likelihood for
         Gaussian errors), brought up to date as training goes on. Otherwise each counts by its own variance.

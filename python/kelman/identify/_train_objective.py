@@ -12,6 +12,7 @@ from ..models import Elman
 from ..rnn._parameters import names_of, pack, unpack
 from ..rnn._problem import counted
 from ._train_prior import Prior
+from ._train_spare import entries_of
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Objective:
     """Loss, gradient and normal equations at a vector of weights; remembers the best vector it was told of.
 
-    Where `frozen` is True the vector is not moved: gradients are zero there. `prior` and `penalty` are part of the loss and
+    Where `frozen` is True the vector is not moved: gradients are zero there; `held` are the units of which that is true. `prior` and `penalty` are part of the loss and
     of the gradient, and of the normal equations by `penalised`.
     """
 
@@ -37,6 +38,7 @@ class Objective:
     max_radius: float
     number: int = 0
     frozen: Array | None = None
+    held: Array | None = None
     prior: Prior | None = None
     penalty: Penalty | None = None
     best: Array | None = None
@@ -75,6 +77,13 @@ class Objective:
     def hold(self, strength: float, noise: float, *, adaptive: bool) -> None:
         """Hold the weights to the start by a Gaussian prior."""
         self.prior = Prior.around(self.weights(self.start()), strength, noise, adaptive=adaptive)
+
+    def freeze(self, units: Array | None, offsets: Array | None) -> None:
+        """Hold all weights of some units (h,), besides the offsets that are not learnt."""
+        self.held, self.frozen = units, offsets
+        if units is not None:
+            own = entries_of(self.template, units, self.learn_h0)
+            self.frozen = own if offsets is None else own | offsets
 
     def penalised(self, theta: Array, data: tuple[float, Array, Array]) -> tuple[float, Array, Array]:
         """Normal equations of the data with the parts of prior and penalty."""

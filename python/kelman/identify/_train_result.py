@@ -38,7 +38,8 @@ class Start:
     number : int
         Which start, from 0.
     kind : str
-        "random", "subspace", "subspace, free" (without the prior), "grown" or "given".
+        "random", "subspace", "subspace, free" (without the prior), "subspace, 2 units" (the others held unread), "grown" or
+        "given".
     loss : float
         Loss of the standardised part of the data that the starts were raced on; infinite where there was no race.
     iterations : int

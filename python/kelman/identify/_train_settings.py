@@ -14,6 +14,7 @@ from ..models import GRU, LSTM, Bidirectional, Cell, Elman, Stack
 from ..rnn._compute import backend_for
 from ..rnn._problem import counted, is_ragged
 from ._train_adam import AdamOptions
+from ._train_data import is_linear
 from ._train_objective import is_guarded
 from ._train_penalty import DECAYED
 
@@ -46,6 +47,7 @@ class Settings:
     l2: dict[str, float] = field(default_factory=dict)
     group_lasso: float = 0.0
     segment: int | None = None
+    holds_spare: bool = False
 
 
 def template_of(
@@ -101,7 +103,8 @@ def settle(
     method, why = _method(template, one_of(method, "method", ("auto", "lm", "lbfgs", "adam")), backend)
     start = one_of(start, "start", ("auto", "random", "subspace", "grow", "given"))
     if start == "auto":
-        start = "given" if given else "random" if is_guarded(template) or template.V is None else "subspace"
+        plain = template.V is None or (is_guarded(template) and (method != "lm" or segment is not None))
+        start = "given" if given else "random" if plain else "subspace"
     if start == "given" and not given:
         raise KelmanError('start: "given" needs a network; sizes were given')
     if start == "grow" and template.dims.N is not None:
@@ -124,8 +127,10 @@ def settle(
         backend_for(template, backend, "vjp")
     curved_start = start == "subspace" and not is_guarded(template) and not penalised and segment is None
     adaptive = curved_start and shrinkage == "auto" and method == "lm"
+    spare = start == "subspace" and method == "lm" and is_linear(template) and not penalised and segment is None
     if starts is None:
-        starts = 4 if method == "lm" and start == "random" else 2 if adaptive else 1
+        several = method == "lm" and (start == "random" or (start == "subspace" and is_guarded(template)))
+        starts = 4 if several else 2 if adaptive else 1
     worth = float((counted(problem) > 0).sum())
     options = _adam_options(template, **adam)
     if options.carry and learn_h0:
@@ -140,6 +145,7 @@ def settle(
         offsets=None if offsets == "auto" else bool(offsets),
         shrinkage=float(curved_start) if shrinkage == "auto" else float(shrinkage),
         adaptive=adaptive,
+        holds_spare=spare and shrinkage == "auto" and as_count(starts, "starts") > 1,
         max_iterations=None if max_iterations is None else as_count(max_iterations, "max_iterations"),
         tolerance=_positive(tolerance, "tolerance") if tolerance is not None else min(1e-6, 1e-2 / worth),
         max_radius=float(max_radius),

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ..rnn._problem import Problem
 
 
+SPREAD = (0.9, -0.9)
+"""Between these lie the poles of units to spare that are not read: where one of them is missed, it shows."""
+
+
 def random_start(like: Any, rng: np.random.Generator, *, learn_h0: bool = False) -> Any:
     """Weights of a size at which a network neither explodes nor forgets at once.
 
@@ -88,12 +92,15 @@ def linear_start(
     gain: float | None = None,
     *,
     full: bool = False,
+    more: int = 0,
+    unread: bool = False,
 ) -> Any:
     """The network nearest to a linear model of the data: a regression on the past, realised with as many states as stand
-    above the noise of the regression (`full`: with as many as there are units). `states` runs a network on the data and
-    gives its states (K, h).
+    above the noise of the regression and `more` (`full`: with as many as there are units). `states` runs a network on the
+    data and gives its states (K, h). Units to spare are hardly read, or not at all (`unread`).
 
-    None where there are too few data for the regression, or the network has no linear readout.
+    None where there are too few data for the regression or so many states, where the targets do not follow the inputs at
+    all, or the network has no linear readout.
     """
     n, i, o, _ = like.dims
     if like.V is None:
@@ -105,8 +112,10 @@ def linear_start(
     direct = np.zeros((1, o, i))
     markov = np.concatenate([direct, coefficients])
     found = ho_kalman(markov, noise=np.concatenate([direct, noise]))
-    most = min(n, (len(markov) - 1) // 2 * min(o, i))
-    rank = most if full else min(most, max(found.order, 1))
+    most = min(n, (len(markov) - 1) // 2 * min(o, i), int((found.singular_values > 0).sum()))
+    rank = most if full else max(min(most, max(found.order, 1)) + more, 1)
+    if not 0 < rank <= most:
+        return None
     found = ho_kalman(markov, rank)
     U, W, V = (np.array(m, dtype=float) for m in (found.A, found.B, found.H))
     radius = np.abs(np.linalg.eigvals(U)).max()
@@ -114,9 +123,10 @@ def linear_start(
         U *= 0.98 / radius
     if rank < n:  # units to spare: independent, weakly driven, not yet read
         spare = n - rank
-        U = np.block([[U, np.zeros((rank, spare))], [np.zeros((spare, rank)), 0.5 * np.eye(spare)]])
+        pace = np.linspace(SPREAD[0], SPREAD[1], spare) if unread and spare > 1 else np.full(spare, 0.5)
+        U = np.block([[U, np.zeros((rank, spare))], [np.zeros((spare, rank)), np.diag(pace)]])
         W = np.vstack([W, 0.3 * rng.normal(size=(spare, i))])
-        V = np.hstack([V, 1e-3 * rng.normal(size=(o, spare))])
+        V = np.hstack([V, (0.0 if unread else 1e-3) * rng.normal(size=(o, spare))])
     linear = Elman(U, W, None, V, None, "identity")
     return imitation(_unit_states(linear, states(linear)), like, gain)
 
