@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kelman
-from kelman.linear import _mean_adjoint
+from kelman.linear import _mean_adjoint, _tape
 from kelman.linear._gradient import _stepwise
 from kelman.linear._problem import pose
 from tests.linear.gradient_cases import build
@@ -113,6 +113,25 @@ def test_series_in_parts_give_the_same(kind: str, monkeypatch: pytest.MonkeyPatc
             parts = _means.derivatives(posed, g, smoothed, 1)
         for name, value in whole.items():
             np.testing.assert_allclose(parts[name], value, rtol=0, atol=1e-12 * max(1, np.abs(value).max()))
+
+
+@pytest.mark.parametrize("start", ["x0", "x1", "stationary", "diffuse"])
+def test_series_with_the_same_gaps_go_together(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two calendars of ten series in turn, with offsets of their own: as each series by itself."""
+    model, z, u = build(start, n=3, m=2, p=1, T=11, N=20, gaps=0.0, offsets=True, series="b" if start[0] == "x" else "")
+    z[::2, 3], z[1::2, [5, 7], 1] = np.nan, np.nan
+    posed, g = pose(model, z, u), np.random.default_rng(5).normal(size=(20, 11, 3))
+    plain = _tape.groups(posed.problem, False)
+    assert [(list(group), shared) for group, shared in plain] == [
+        (list(range(first, 20, 2)), True) for first in (int(plain[0][0][0]), 1 - int(plain[0][0][0]))
+    ]
+    for smoothed in (False, True):
+        together = full(posed, _means.derivatives(posed, g, smoothed, 1))
+        with monkeypatch.context() as patched:
+            patched.setattr(_tape, "_WORTH", 100)
+            alone = full(posed, _means.derivatives(posed, g, smoothed, 1))
+        for name, value in alone.items():
+            np.testing.assert_allclose(together[name], value, rtol=0, atol=1e-10 * max(1, np.abs(value).max()))
 
 
 @pytest.mark.parametrize("smoothed", [False, True])

@@ -35,8 +35,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._arrays import collapsed
 from ..errors import KelmanError
-from ._tape import Tape, by_series, by_step, in_rows, record, shares_covariances, symmetric, turned
+from ._tape import (
+    Tape,
+    by_series,
+    by_step,
+    groups,
+    in_rows,
+    outer,
+    record,
+    symmetric,
+    turned,
+    turned_over,
+)
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -78,32 +90,39 @@ def mean_gradient(
         Laid out as by ``gradient_raw``, and ``z`` (N, T, m), ``u`` (N, T, p). The first axis is 1 where what is added up
         over series, N else. None where some innovation has no variance of its own.
     """
-    G = 1 if shares_covariances(problem) and not (own and len(g) > 1) else len(g)
     N, T, n = g.shape
-    size = max(1, _LIMIT // (T * n * n)) if G > 1 else max(1, 4 * _LIMIT // (T * n))
     whole: dict[str, Array] = {}
-    for first in range(0, N, size):
-        part = slice(first, min(first + size, N))
-        count = part.stop - part.start
-        found = _part(_cut(problem, part), g[part], smoothed, kernels, min(G, count), summed, threads)
-        if found is None:
-            return None
-        for name, value in found.items():
-            if name not in whole:
-                whole[name] = value
-            elif name in ("z", "u", "mean") or not (summed or (G == 1 and name not in ("b", "c"))):
-                whole[name] = np.concatenate([whole[name], value])
-            else:
-                whole[name] = whole[name] + value
+    for group, shared in groups(problem, own):
+        size = max(1, 4 * _LIMIT // (T * n)) if shared else max(1, _LIMIT // (T * n * n))
+        for first in range(0, len(group), size):
+            part = group[first : first + size]
+            found = _part(_cut(problem, part), g[part], smoothed, kernels, 1 if shared else len(part), summed, threads)
+            if found is None:
+                return None
+            for name, value in found.items():
+                if name not in ("z", "u", "mean") and (summed or (shared and name not in ("b", "c"))):
+                    whole[name] = whole[name] + value if name in whole else value
+                else:
+                    whole.setdefault(name, np.empty((N, *value.shape[1:])))[part] = value
     return whole
 
 
-def _cut(problem: Problem, part: slice) -> Problem:
+def _cut(problem: Problem, part: Array) -> Problem:
     """Some series of a problem."""
-    if part.stop - part.start == len(problem.z):
+    if len(part) == len(problem.z):
         return problem
     names = ("z", "u", *_FIELDS, "mean", "cov", "inf", "rank", "noise_mean", "noise_cov", "noise_cross")
-    return replace(problem, **{name: v[part] for name in names if (v := getattr(problem, name)) is not None})
+    arrays = {name: field for name in names if (field := getattr(problem, name)) is not None}
+    cut: dict[str, Any] = {name: _taken(field, part) for name, field in arrays.items()}
+    return replace(problem, **cut)
+
+
+def _taken(field: Array, part: Array) -> Array:
+    """Some series of a field; axes of stride 0 stay so."""
+    if field.strides[0] == 0 or field.size == 0:
+        return field[: len(part)]
+    own = np.ascontiguousarray(collapsed(field)[part])
+    return np.broadcast_to(own, (len(part), *field.shape[1:]))
 
 
 def _part(
@@ -135,29 +154,31 @@ def _part(
 def _filtered(problem: Problem, tape: Tape, g: Array) -> dict[str, Array]:
     """Derivatives at each step, (T or T - 1, G, ...), and of single series in rows."""
     K, J, Kp, L, H, W = tape.K, tape.J, tape.Kp, tape.L, tape.H, tape.weight
+    back = turned_over(L)
     adjoint = g @ J
     for k in range(len(g) - 2, -1, -1):
         adjoint[k] += adjoint[k + 1] @ L[k]
     by_e = g @ K
     by_e[:-1] += adjoint[1:] @ Kp
-    X = turned(g) @ tape.e @ W
-    Y = turned(adjoint[1:]) @ tape.e[:-1] @ W[:-1]
+    X = outer(g, tape.e) @ W
+    Y = outer(adjoint[1:], tape.e[:-1]) @ W[:-1]
     XH, YH = X @ H, Y @ H[:-1]
-    Pi = turned(J) @ XH
-    Pi[:-1] += turned(L) @ YH
-    Pi, back = symmetric(Pi), turned(L)
+    Pi = turned_over(J) @ XH
+    Pi[:-1] += back @ YH
+    Pi = symmetric(Pi)
     for k in range(len(g) - 2, -1, -1):
         Pi[k] += back[k] @ Pi[k + 1] @ L[k]
-    later, P = Pi[1:], tape.P
+    later, P, K_, Kp_ = Pi[1:], tape.P, turned_over(K), turned_over(Kp)
     LP = L @ P[:-1]
-    by_H = -turned(by_e) @ tape.a + turned(X) @ (J @ P) - turned(K) @ XH @ P
-    by_H[:-1] += turned(Y) @ LP - turned(Kp) @ (2 * later @ LP + YH @ P[:-1])
-    by_R = -turned(K) @ X
-    by_R[:-1] += turned(Kp) @ (later @ Kp - Y)
+    spread, left = later @ LP, YH @ P[:-1]
+    by_H = turned_over(X) @ (J @ P) - K_ @ (XH @ P) - outer(by_e, tape.a)
+    by_H[:-1] += turned_over(Y) @ LP - Kp_ @ (2 * spread + left)
+    by_R = -K_ @ X
+    by_R[:-1] += Kp_ @ (later @ Kp - Y)
     first, m0 = adjoint[0], in_rows(problem.mean[:, None], g.shape[1])[0]
     return {
-        "A": turned(adjoint[1:]) @ tape.a[:-1] + 2 * later @ LP + YH @ P[:-1],
-        "A0": turned(first) @ m0 + 2 * Pi[0] @ by_step(problem.A, g.shape[1])[0] @ problem.cov[: g.shape[1]],
+        "A": outer(adjoint[1:], tape.a[:-1]) + 2 * spread + left,
+        "A0": outer(first, m0) + 2 * Pi[0] @ by_step(problem.A, g.shape[1])[0] @ problem.cov[: g.shape[1]],
         "H": by_H,
         "Q": later,
         "R": symmetric(by_R),
@@ -175,10 +196,10 @@ def _smoothed(problem: Problem, tape: Tape, g: Array, diffuse: Array, width: Arr
     shifts = np.concatenate([g @ tape.P, np.zeros((T, G, d, n))], axis=2)
     shifts[0, :, r:] = turned(diffuse)
     moved = shifts.copy()  # means of the tilted run with their shifts, and of unit moves of the start
-    onward = np.ascontiguousarray(turned(tape.L))
+    onward = turned_over(tape.L)
     for k in range(T - 1):
         moved[k + 1] += moved[k] @ onward[k]
-    weighed = np.concatenate([tape.e, -moved @ turned(tape.H)], axis=2) @ tape.weight
+    weighed = np.concatenate([tape.e, -(moved @ turned_over(tape.H))], axis=2) @ tape.weight
     adjoint = weighed @ tape.H  # rows: data, tilt, start
     adjoint[:, :, r : 2 * r] += g
     for k in range(T - 2, -1, -1):
@@ -196,22 +217,21 @@ def _smoothed(problem: Problem, tape: Tape, g: Array, diffuse: Array, width: Arr
     data, tilt = slice(0, r), slice(r, 2 * r)
     (x, delta), (w, rho), (v, upsilon) = ((t[:, :, data], t[:, :, tilt]) for t in (state, adjoint, noise))
     m0, P0, A0 = in_rows(problem.mean[:, None], G)[0], problem.cov[:G], by_step(problem.A, G)[0]
-    by_cov = symmetric(turned(w[0]) @ rho[0])
     by = {
-        "A": turned(w[1:]) @ delta[:-1] + turned(rho[1:]) @ x[:-1],
-        "A0": turned(w[0]) @ (rho[0] @ A0 @ P0) + turned(rho[0]) @ (m0 + w[0] @ A0 @ P0),
-        "H": turned(v) @ delta + turned(upsilon) @ x,
-        "Q": symmetric(turned(w[1:]) @ rho[1:]),
-        "R": symmetric(turned(v) @ upsilon),
-        "S": turned(w[1:]) @ upsilon[:-1] + turned(rho[1:]) @ v[:-1],
+        "A": outer(w[1:], delta[:-1]) + outer(rho[1:], x[:-1]),
+        "A0": outer(w[0], rho[0] @ A0 @ P0) + outer(rho[0], m0 + w[0] @ A0 @ P0),
+        "H": outer(v, delta) + outer(upsilon, x),
+        "Q": symmetric(outer(w[1:], rho[1:])),
+        "R": symmetric(outer(v, upsilon)),
+        "S": outer(w[1:], upsilon[:-1]) + outer(rho[1:], v[:-1]),
         "b": rho,
         "c": upsilon,
-        "cov": by_cov,
+        "cov": symmetric(outer(w[0], rho[0])),
     }
     if d:
         inverse = turned(np.linalg.pinv(diffuse))
         along = (x[0] - m0 - w[0] @ P0) @ inverse
-        by["inf"] = turned(w[0]) @ ((delta[0] - rho[0] @ P0) @ inverse) + turned(rho[0]) @ along
+        by["inf"] = outer(w[0], (delta[0] - rho[0] @ P0) @ inverse) + outer(rho[0], along)
     return by
 
 
@@ -298,7 +318,7 @@ def _add_inputs(problem: Problem, steps: dict[str, Array], found: dict[str, Arra
     if problem.B is not None:
         B = by_step(problem.B, G)
         drive, driven = (u, b) if lag == 0 else (u[:-1], b[1:])
-        by_B = turned(driven) @ drive
+        by_B = outer(driven, drive)
         by_drive = driven @ (B if lag == 0 else B[1:])
         if lag:
             by_B = np.concatenate([np.zeros_like(B[:1]), by_B])
@@ -307,6 +327,6 @@ def _add_inputs(problem: Problem, steps: dict[str, Array], found: dict[str, Arra
             by_u += by_drive
         steps["B"] = by_B
     if problem.D is not None:
-        steps["D"] = turned(c) @ u
+        steps["D"] = outer(c, u)
         by_u += c @ by_step(problem.D, G)
     found["u"] = by_series(by_u)
