@@ -169,4 +169,10 @@ void multiply_tiled(bool lower, Index rows, Index inner, Index cols, const Opera
   }
 }
 
+// compiled once, in cpp/instantiate/linalg.cpp
+extern template void multiply_tiled(bool, Index, Index, Index, const Operand<double>&, const double*, Index,
+                                    const Target<double>&) noexcept;
+extern template void multiply_tiled(bool, Index, Index, Index, const Operand<float>&, const float*, Index,
+                                    const Target<float>&) noexcept;
+
 }  // namespace kelman::linalg

@@ -61,63 +61,12 @@ class Means {
 
   /// x <- A x + b + B u + E w                                            (n) = (n×n)(n) + (n) + (n×p)(p) + (n)
   /// `u` is the driving input or null; `w` the mean of the noise for models without S (null = zero).
-  [[gnu::noinline]] void predict(Index i, Index k, const Scalar* u, const Scalar* w, Scalar* x) noexcept {
-    linalg::matvec(n_, n_, model_.A.at(i, k), n_, x, next_);
-    if (model_.b) {
-      linalg::axpy(n_, Scalar(1), model_.b.at(i, k), next_);
-    }
-    if (model_.B && u != nullptr) {
-      const Scalar* const B = model_.B.at(i, k);
-      for (Index row = 0; row < n_; ++row) {
-        next_[row] += linalg::dot(model_.dims.p, B + row * model_.dims.p, u);
-      }
-    }
-    const Scalar* const noise = model_.joint() ? x + n_ : w;
-    if (noise != nullptr) {
-      linalg::axpy(n_, Scalar(1), noise, next_);
-    }
-    std::copy_n(next_, n_, x);
-  }
+  [[gnu::noinline]] void predict(Index i, Index k, const Scalar* u, const Scalar* w, Scalar* x) noexcept;
 
   /// Uses the measurement z_k (m) with input u (p; null = none). Writes v to `residual` (count) unless null. Returns
   /// the contribution of the step to the log-likelihood.
   [[gnu::noinline]] Scalar update(Index i, Index k, const Scalar* z, const Scalar* u, const Slot<Scalar>& slot,
-                                  MeanState<Scalar>& state, Scalar* residual) noexcept {
-    Scalar* const x = state.x;
-    if (model_.joint()) {
-      std::fill(x + n_, x + s_, Scalar(0));
-    }
-    observed(i, k, z, u, slot);
-    if (slot.head->exact) {
-      remember(state);
-    }
-    Scalar quadratic(0);
-    for (Index e = 0; e < slot.head->count; ++e) {
-      const Scalar* const h = slot.rows + e * n_;
-      Scalar v = y_[e] - linalg::dot(n_, h, x);
-      if (model_.joint()) {
-        v -= x[2 * n_ + e];
-      }
-      if (residual != nullptr) {
-        residual[e] = v;
-      }
-      if (slot.use[e] == Use::exact) {
-        if (!agrees(v, h, e, slot, state)) {
-          state.outcome.report(Status::impossible_observation, k);
-          quadratic = std::numeric_limits<Scalar>::infinity();
-        }
-        continue;
-      }
-      if (slot.use[e] == Use::ordinary) {
-        quadratic += v * v / slot.variance[e];
-      }
-      linalg::axpy(slot.head->size, v, slot.gains + e * s_, x);
-    }
-    if (slot.head->exact) {
-      remember(state);
-    }
-    return slot.head->constant - Scalar(0.5) * quadratic;
-  }
+                                  MeanState<Scalar>& state, Scalar* residual) noexcept;
 
   /// z - c - D u - H x in the user's components (m); NaN where z is.
   void innovation(Index i, Index k, const Scalar* z, const Scalar* u, const Scalar* x, Scalar* out) const noexcept {
@@ -190,5 +139,71 @@ class Means {
   Scalar* y_;
   Scalar* magnitude_;
 };
+
+template <Real Scalar>
+void Means<Scalar>::predict(Index i, Index k, const Scalar* u, const Scalar* w, Scalar* x) noexcept {
+  linalg::matvec(n_, n_, model_.A.at(i, k), n_, x, next_);
+  if (model_.b) {
+    linalg::axpy(n_, Scalar(1), model_.b.at(i, k), next_);
+  }
+  if (model_.B && u != nullptr) {
+    const Scalar* const B = model_.B.at(i, k);
+    for (Index row = 0; row < n_; ++row) {
+      next_[row] += linalg::dot(model_.dims.p, B + row * model_.dims.p, u);
+    }
+  }
+  const Scalar* const noise = model_.joint() ? x + n_ : w;
+  if (noise != nullptr) {
+    linalg::axpy(n_, Scalar(1), noise, next_);
+  }
+  std::copy_n(next_, n_, x);
+}
+
+template <Real Scalar>
+Scalar Means<Scalar>::update(Index i, Index k, const Scalar* z, const Scalar* u, const Slot<Scalar>& slot,
+                             MeanState<Scalar>& state, Scalar* residual) noexcept {
+  Scalar* const x = state.x;
+  if (model_.joint()) {
+    std::fill(x + n_, x + s_, Scalar(0));
+  }
+  observed(i, k, z, u, slot);
+  if (slot.head->exact) {
+    remember(state);
+  }
+  Scalar quadratic(0);
+  for (Index e = 0; e < slot.head->count; ++e) {
+    const Scalar* const h = slot.rows + e * n_;
+    Scalar v = y_[e] - linalg::dot(n_, h, x);
+    if (model_.joint()) {
+      v -= x[2 * n_ + e];
+    }
+    if (residual != nullptr) {
+      residual[e] = v;
+    }
+    if (slot.use[e] == Use::exact) {
+      if (!agrees(v, h, e, slot, state)) {
+        state.outcome.report(Status::impossible_observation, k);
+        quadratic = std::numeric_limits<Scalar>::infinity();
+      }
+      continue;
+    }
+    if (slot.use[e] == Use::ordinary) {
+      quadratic += v * v / slot.variance[e];
+    }
+    linalg::axpy(slot.head->size, v, slot.gains + e * s_, x);
+  }
+  if (slot.head->exact) {
+    remember(state);
+  }
+  return slot.head->constant - Scalar(0.5) * quadratic;
+}
+
+// compiled once, in cpp/instantiate/linear_forms.cpp
+extern template void Means<double>::predict(Index, Index, const double*, const double*, double*) noexcept;
+extern template void Means<float>::predict(Index, Index, const float*, const float*, float*) noexcept;
+extern template double Means<double>::update(Index, Index, const double*, const double*, const Slot<double>&,
+                                             MeanState<double>&, double*) noexcept;
+extern template float Means<float>::update(Index, Index, const float*, const float*, const Slot<float>&,
+                                           MeanState<float>&, float*) noexcept;
 
 }  // namespace kelman::linear

@@ -109,69 +109,11 @@ class Univariate {
   }
 
   /// Leads to time `k` with A_k and the noise of the step before.
-  [[gnu::noinline]] Status predict(Index i, Index k) noexcept {
-    const Scalar* const A = model_.A.at(i, k);
-    if (A != turned_) {
-      linalg::transpose(n_, n_, A, n_, A_turned_, n_);
-      turned_ = A;
-    }
-    // G' = P A' + C                                                       (n×n) = (n×n)(n×n) + (n×n)
-    linalg::multiply(n_, n_, n_, P_, s_, A_turned_, n_, work1_, n_);
-    if (noise_cross_ != nullptr) {
-      linalg::multiply(n_, n_, n_, A, n_, noise_cross_, noise_cross_ld_, work2_, n_);
-      for (Index row = 0; row < n_; ++row) {
-        linalg::axpy(n_, Scalar(1), noise_cross_ + row * noise_cross_ld_, work1_ + row * n_);
-      }
-    }
-    // P <- W + A G' + C'A' on the lower triangle                          (n×n) = (n×n) + (n×n)(n×n)
-    using linalg::Into;
-    linalg::multiply_symmetric<Scalar>(
-        n_, n_, {A, n_, 1}, work1_, n_,
-        {noise_cov_ != nullptr ? Into::add : Into::set, P_, s_, noise_cov_, noise_cov_ld_});
-    for (Index row = 0; row < n_ && noise_cross_ != nullptr; ++row) {
-      for (Index col = 0; col <= row; ++col) {
-        P_[row * s_ + col] += work2_[col * n_ + row];
-      }
-    }
-    linalg::mirror(n_, P_, s_);
-    exact_.predict(A, P_, s_);
-    if (rank_ > 0) {
-      predict_diffuse(A);
-    }
-    return finite() ? Status::ok : Status::non_finite;
-  }
+  [[gnu::noinline]] Status predict(Index i, Index k) noexcept;
 
   /// Uses the components of z_k in `mask` (m) and writes their gains to `slot` (and `diffuse`, while it lasts).
   [[gnu::noinline]] Status update(Index i, Index k, const unsigned char* mask, const Slot<Scalar>& slot,
-                                  DiffuseSlot<Scalar>* diffuse) noexcept {
-    Status status = Status::ok;
-    if (measurement_.prepare(i, k, mask)) {
-      begin(i, k, slot);
-      if (rank_ > 0 || exact_.kept() != nullptr || !block_.update(measurement_, slot, P_)) {
-        status = components(slot, diffuse);
-      }
-      linalg::mirror(slot.head->size, P_, s_);
-    } else {
-      status = Status::not_positive_definite;
-    }
-    if (diffuse != nullptr) {
-      diffuse->rank = rank_;
-      diffuse->led = led_;
-      linalg::copy_block(led_, columns_, trial_ + n_ * columns_, columns_, diffuse->lead, columns_);
-      linalg::copy_block(n_, rank_, V_, columns_, diffuse->V, columns_);
-    }
-    if (model_.joint()) {
-      noise_cov_ = P_ + n_ * s_ + n_;
-      noise_cov_ld_ = s_;
-      noise_cross_ = P_ + n_;
-      noise_cross_ld_ = s_;
-    } else {
-      noise_cov_ = model_.Q.at(i, k);
-      noise_cov_ld_ = n_;
-      noise_cross_ = nullptr;
-    }
-    return status == Status::ok && !finite() ? Status::non_finite : status;
-  }
+                                  DiffuseSlot<Scalar>* diffuse) noexcept;
 
  private:
   /// V <- A V (n×d), without the columns that a singular A empties.
@@ -378,6 +320,79 @@ class Univariate {
   const Scalar* noise_cross_ = nullptr;
   Index noise_cross_ld_ = 0;
 };
+
+template <Real Scalar>
+Status Univariate<Scalar>::predict(Index i, Index k) noexcept {
+  const Scalar* const A = model_.A.at(i, k);
+  if (A != turned_) {
+    linalg::transpose(n_, n_, A, n_, A_turned_, n_);
+    turned_ = A;
+  }
+  // G' = P A' + C                                                       (n×n) = (n×n)(n×n) + (n×n)
+  linalg::multiply(n_, n_, n_, P_, s_, A_turned_, n_, work1_, n_);
+  if (noise_cross_ != nullptr) {
+    linalg::multiply(n_, n_, n_, A, n_, noise_cross_, noise_cross_ld_, work2_, n_);
+    for (Index row = 0; row < n_; ++row) {
+      linalg::axpy(n_, Scalar(1), noise_cross_ + row * noise_cross_ld_, work1_ + row * n_);
+    }
+  }
+  // P <- W + A G' + C'A' on the lower triangle                          (n×n) = (n×n) + (n×n)(n×n)
+  using linalg::Into;
+  linalg::multiply_symmetric<Scalar>(
+      n_, n_, {A, n_, 1}, work1_, n_,
+      {noise_cov_ != nullptr ? Into::add : Into::set, P_, s_, noise_cov_, noise_cov_ld_});
+  for (Index row = 0; row < n_ && noise_cross_ != nullptr; ++row) {
+    for (Index col = 0; col <= row; ++col) {
+      P_[row * s_ + col] += work2_[col * n_ + row];
+    }
+  }
+  linalg::mirror(n_, P_, s_);
+  exact_.predict(A, P_, s_);
+  if (rank_ > 0) {
+    predict_diffuse(A);
+  }
+  return finite() ? Status::ok : Status::non_finite;
+}
+
+template <Real Scalar>
+Status Univariate<Scalar>::update(Index i, Index k, const unsigned char* mask, const Slot<Scalar>& slot,
+                                  DiffuseSlot<Scalar>* diffuse) noexcept {
+  Status status = Status::ok;
+  if (measurement_.prepare(i, k, mask)) {
+    begin(i, k, slot);
+    if (rank_ > 0 || exact_.kept() != nullptr || !block_.update(measurement_, slot, P_)) {
+      status = components(slot, diffuse);
+    }
+    linalg::mirror(slot.head->size, P_, s_);
+  } else {
+    status = Status::not_positive_definite;
+  }
+  if (diffuse != nullptr) {
+    diffuse->rank = rank_;
+    diffuse->led = led_;
+    linalg::copy_block(led_, columns_, trial_ + n_ * columns_, columns_, diffuse->lead, columns_);
+    linalg::copy_block(n_, rank_, V_, columns_, diffuse->V, columns_);
+  }
+  if (model_.joint()) {
+    noise_cov_ = P_ + n_ * s_ + n_;
+    noise_cov_ld_ = s_;
+    noise_cross_ = P_ + n_;
+    noise_cross_ld_ = s_;
+  } else {
+    noise_cov_ = model_.Q.at(i, k);
+    noise_cov_ld_ = n_;
+    noise_cross_ = nullptr;
+  }
+  return status == Status::ok && !finite() ? Status::non_finite : status;
+}
+
+// compiled once, with all that they call, in cpp/instantiate/linear_forms.cpp
+extern template Status Univariate<double>::predict(Index, Index) noexcept;
+extern template Status Univariate<float>::predict(Index, Index) noexcept;
+extern template Status Univariate<double>::update(Index, Index, const unsigned char*, const Slot<double>&,
+                                                  DiffuseSlot<double>*) noexcept;
+extern template Status Univariate<float>::update(Index, Index, const unsigned char*, const Slot<float>&,
+                                                 DiffuseSlot<float>*) noexcept;
 
 static_assert(Form<Univariate<double>> && Form<Univariate<float>>, "the univariate form is a form");
 

@@ -14,10 +14,6 @@
 
 namespace kelman::linear::shared {
 
-/// Lanes of a group: as many registers as hide the wait for each sum, and as the processor has room for.
-template <Real Scalar>
-using SideBySide = Pack<Scalar, (register_bytes == 64 ? 3 : 2) * register_lanes<Scalar>>;
-
 /// Results beyond this size are written past the caches.
 inline constexpr Index cached_bytes = Index(1) << 24;
 

@@ -338,11 +338,21 @@ void advance_any(const Chunk<V>& chunk) noexcept {
 
 /// The recursion for a model.
 template <class V>
-[[nodiscard]] auto recursion_for(const Model<scalar_of<V>>& model) noexcept {
-  using Recursion = void (*)(const Chunk<V>&) noexcept;
-  constexpr Recursion fixed[] = {advance<V, 1>, advance<V, 2>, advance<V, 3>, advance<V, 4>,
-                                 advance<V, 5>, advance<V, 6>, advance<V, 7>, advance<V, 8>};
-  return model.dims.n <= 8 && !model.joint() ? fixed[model.dims.n - 1] : static_cast<Recursion>(advance_any<V>);
+using Recursion = void (*)(const Chunk<V>&) noexcept;
+
+template <class V>
+[[nodiscard]] Recursion<V> recursion_for(const Model<scalar_of<V>>& model) noexcept {
+  constexpr Recursion<V> fixed[] = {advance<V, 1>, advance<V, 2>, advance<V, 3>, advance<V, 4>,
+                                    advance<V, 5>, advance<V, 6>, advance<V, 7>, advance<V, 8>};
+  return model.dims.n <= 8 && !model.joint() ? fixed[model.dims.n - 1] : Recursion<V>(advance_any<V>);
 }
+
+/// Lanes of a group: as many registers as hide the wait for each sum, and as the processor has room for.
+template <Real Scalar>
+using SideBySide = Pack<Scalar, (register_bytes == 64 ? 3 : 2) * register_lanes<Scalar>>;
+
+// compiled once, in cpp/instantiate/linear_shared_means.cpp
+extern template Recursion<SideBySide<double>> recursion_for<SideBySide<double>>(const Model<double>&) noexcept;
+extern template Recursion<SideBySide<float>> recursion_for<SideBySide<float>>(const Model<float>&) noexcept;
 
 }  // namespace kelman::linear::shared

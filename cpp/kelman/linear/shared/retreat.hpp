@@ -177,11 +177,21 @@ void retreat_any(const Retreat<V>& back, const scalar_of<V>* gain, const V* next
 
 /// The way back over ordinary steps for a model, or null where it is one step at a time.
 template <class V>
-[[nodiscard]] auto retreat_for(const Model<scalar_of<V>>& model) noexcept {
-  using Way = void (*)(const Retreat<V>&) noexcept;
-  constexpr Way fixed[] = {retreat<V, 1>, retreat<V, 2>, retreat<V, 3>, retreat<V, 4>,
-                           retreat<V, 5>, retreat<V, 6>, retreat<V, 7>, retreat<V, 8>};
-  return model.dims.n <= 8 && !model.joint() ? fixed[model.dims.n - 1] : static_cast<Way>(nullptr);
+using WayBack = void (*)(const Retreat<V>&) noexcept;
+
+template <class V>
+[[nodiscard]] WayBack<V> retreat_for(const Model<scalar_of<V>>& model) noexcept {
+  constexpr WayBack<V> fixed[] = {retreat<V, 1>, retreat<V, 2>, retreat<V, 3>, retreat<V, 4>,
+                                  retreat<V, 5>, retreat<V, 6>, retreat<V, 7>, retreat<V, 8>};
+  return model.dims.n <= 8 && !model.joint() ? fixed[model.dims.n - 1] : nullptr;
 }
+
+// compiled once, in cpp/instantiate/linear_shared_means.cpp
+extern template WayBack<SideBySide<double>> retreat_for<SideBySide<double>>(const Model<double>&) noexcept;
+extern template WayBack<SideBySide<float>> retreat_for<SideBySide<float>>(const Model<float>&) noexcept;
+extern template void retreat_any(const Retreat<SideBySide<double>>&, const double*, const SideBySide<double>*,
+                                 const SideBySide<double>*) noexcept;
+extern template void retreat_any(const Retreat<SideBySide<float>>&, const float*, const SideBySide<float>*,
+                                 const SideBySide<float>*) noexcept;
 
 }  // namespace kelman::linear::shared
