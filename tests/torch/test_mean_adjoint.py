@@ -168,6 +168,22 @@ def test_a_start_that_the_measurements_do_not_determine_is_refused() -> None:
         mean.sum().backward()
 
 
+def test_a_series_of_nothing_but_gaps_that_counts_nothing_does_no_harm() -> None:
+    """Its smoothed means have no derivative, but with the weight zero none is asked for."""
+    z = np.random.default_rng(2).normal(size=(2, 8, 1))
+    z[1] = np.nan
+    A, H, Q, R = (
+        torch.tensor(v, dtype=torch.float64) for v in ([[1.0, 1.0], [0.0, 1.0]], [[1.0, 0.0]], np.eye(2), [[1.0]])
+    )
+    found = []
+    for data in (z, z[:1]):
+        own = A.clone().requires_grad_()
+        mean = functional.smoothed_mean(torch.tensor(data), own, H, Q, R, initial="diffuse")
+        mean[0].square().sum().backward()
+        found.append(own.grad)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+
+
 def test_a_diffuse_start_is_the_limit_of_wide_ones() -> None:
     """Smoothed means of the Nile: the gradient from a given P1 tends to that from the diffuse start as 1 / P1."""
     z = torch.tensor(np.array(kelman.datasets.nile().z))

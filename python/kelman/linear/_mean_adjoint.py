@@ -211,7 +211,8 @@ def _smoothed(problem: Problem, tape: Tape, g: Array, diffuse: Array, width: Arr
     state[:, :, r:] += moved
     state[:, :, r : 2 * r] -= shifts[:, :, :r]
     if width is not None:
-        turn = _moves_of_start(adjoint[0], diffuse, width, r)
+        asked: Array = np.abs(g).sum(axis=(0, 2, 3)) > 0
+        turn = _moves_of_start(adjoint[0], diffuse, width, asked)
         for track in (adjoint, noise, state):
             track[:, :, : 2 * r] += turn @ track[:, :, 2 * r :]
     data, tilt = slice(0, r), slice(r, 2 * r)
@@ -247,19 +248,21 @@ def _left_of_start(problem: Problem, diffuse: Array, kernels: Any, threads: int)
     return found
 
 
-def _moves_of_start(adjoint: Array, diffuse: Array, width: Array, r: int) -> Array:
+def _moves_of_start(adjoint: Array, diffuse: Array, width: Array, asked: Array) -> Array:
     """Moves (G, 2 r, d) of the start along its diffuse directions after which its adjoint has no part along them."""
+    d = width.shape[-1]
     along = adjoint @ diffuse
-    answer = along[:, 2 * r :]
+    answer = along[:, -d:]
     unused = np.abs(diffuse).sum(axis=-2) == 0
-    answer = answer - unused[:, :, None] * np.linalg.inv(width) * np.eye(width.shape[-1])
-    told = np.linalg.eigvals(-answer @ width).real.min()
-    if not told > _UNDETERMINED:
+    answer = answer - unused[:, :, None] * np.linalg.inv(width) * np.eye(d)
+    unknown = ~(np.linalg.eigvals(-answer @ width).real.min(axis=-1) > _UNDETERMINED)
+    if (unknown & asked).any():
         raise KelmanError(
             "smoothed_mean: the measurements do not determine the diffuse start, so its derivatives do not exist; "
             "give m1 and P1 (or m0 and P0)"
         )
-    moves: Array = -turned(np.linalg.solve(turned(answer), turned(along[:, : 2 * r])))
+    answer[unknown] = np.eye(d)  # nothing is asked of these
+    moves: Array = -turned(np.linalg.solve(turned(answer), turned(along[:, :-d])))
     return moves
 
 
