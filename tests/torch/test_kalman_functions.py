@@ -99,6 +99,16 @@ def test_gradcheck_of_smoothed_means_passes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["loglik", "filtered_mean", "smoothed_mean"])
+def test_gradcheck_of_several_models_on_one_series_passes(name: str) -> None:
+    """Models of three series, z and u of one: the results are of three, the derivatives by z and u the sums."""
+    tensors, z, _, words = case("varies by series")
+    tensors["B"] = torch.tensor([[0.3], [-0.4]], dtype=torch.float64, requires_grad=True)
+    u = torch.linspace(-1, 1, 5, dtype=torch.float64)[:, None]
+    assert len(getattr(functional, name)(z[0], u=u, **tensors, **words)) == 3
+    assert check(getattr(functional, name), tensors, z[0], u, words, by_u=True)
+
+
+@pytest.mark.parametrize("name", ["loglik", "filtered_mean", "smoothed_mean"])
 def test_double_backward_is_refused_by_name(name: str) -> None:
     """A graph of the gradient may be built; differentiating it is an error."""
     tensors, z, _, words = case("x1")

@@ -38,7 +38,6 @@ class Call(NamedTuple):
     names: tuple[str, ...]
     words: dict[str, Any]
     options: dict[str, Any]
-    batched: bool
 
     def model(self, tensors: Any) -> StateSpace:
         """The model of these tensors."""
@@ -63,7 +62,7 @@ class _Loglik(torch.autograd.Function):
         offsets = ("b", "c") if by_u else ("c",) if ctx.needs_input_grad[1] else ()
         problem = _with_offsets(posed, offsets)
         kernels = _registry.backend("linear", None)
-        raw = kernels.gradient_raw(problem, not call.batched, thread_count(call.options["threads"]))
+        raw = kernels.gradient_raw(problem, not posed.batched, thread_count(call.options["threads"]))
         loglik = raw["loglik"]
         if not (posed.scanned or (np.isfinite(loglik).all() and np.isfinite(raw["mean"]).all())):
             refuse_infinity(posed)
@@ -89,13 +88,13 @@ class _Loglik(torch.autograd.Function):
             field = getattr(posed.problem, name)
             if field is None or field.shape[1] == 1 or field.strides[1] == 0:
                 raw[name] = raw[name].sum(axis=1)
-        gradient = _record(posed, raw, call.batched)
+        gradient = _record(posed, raw, posed.batched)
         results: list[Any] = [g_z, g_u]
         for name, tensor in zip(call.names, tensors, strict=True):
             if name == "P1_inf":
                 results.append(None)
                 continue
-            results.append(torch.from_numpy(_weighted(gradient[name], weight, call.batched, tuple(tensor.shape))))
+            results.append(torch.from_numpy(_weighted(gradient[name], weight, posed.batched, tuple(tensor.shape))))
         return None, *once(results, saved, g)
 
 
@@ -158,7 +157,7 @@ def differentiable(
     for name in _COVARIANCES:
         if name in moved:
             moved[name] = (moved[name] + moved[name].mT) / 2
-    call = Call(verb, tuple(tensors), words, {"threads": threads}, z.ndim == 3)
+    call = Call(verb, tuple(tensors), words, {"threads": threads})
     function = _Loglik if verb == "loglik" else _Means
     result: Tensor = function.apply(call, moved["z"], moved.get("u"), *(moved[name] for name in tensors))
     return result.to(z.device)
