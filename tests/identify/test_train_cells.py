@@ -131,7 +131,7 @@ def test_a_learnt_start_of_an_lstm_is_found() -> None:
 
 
 def test_words_that_do_not_fit_the_cell_are_refused() -> None:
-    """An activation or a skip path for a gated cell, an unknown cell, or a stack raise errors by name."""
+    """An activation or a skip path for a gated cell, or an unknown cell raise errors by name."""
     z = series(4, 50)
     for words, options in {
         "hidden: a GRU has its own": {"cell": "gru", "hidden": "relu"},
@@ -140,5 +140,3 @@ def test_words_that_do_not_fit_the_cell_are_refused() -> None:
     }.items():
         with pytest.raises(KelmanError, match=words):
             kelman.train(2, z[:-1], z[1:], **options)  # type: ignore[arg-type]
-    with pytest.raises(KelmanError, match="only networks of one cell"):
-        kelman.train(kelman.Stack([gru(1, 1, 2, 1)]), z[:-1], z[1:])  # type: ignore[arg-type]

@@ -15,9 +15,12 @@ import numpy as np
 
 from ..config import thread_count
 from ..errors import KelmanError
+from ..models import Cell
 from ..rnn._compute import backend_for
+from ..rnn._parameters import pack
 from ..rnn._problem import loss_problem
 from ._train_checkpoint import Checkpoint, fingerprint
+from ._train_composed import ComposedTrainer
 from ._train_journal import Clock
 from ._train_progress import Shown
 from ._train_run import Trainer
@@ -28,14 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._types import Array, ArrayLike, Backend
-    from ..models import GRU, LSTM, Elman
+    from ..models import GRU, LSTM, Bidirectional, Elman, Stack
     from ..models._activation import Activation
     from ._train_journal import Step
     from ._train_result import TrainResult
 
 
 def train(
-    rnn_or_sizes: Elman | GRU | LSTM | int | tuple[int, int, int],
+    rnn_or_sizes: Elman | GRU | LSTM | Bidirectional | Stack | int | tuple[int, int, int],
     x: ArrayLike | list[Array],
     y: ArrayLike | list[Array],
     *,
@@ -85,8 +88,8 @@ def train(
 
     Parameters
     ----------
-    rnn_or_sizes : Elman, GRU, LSTM, int, or (int, int, int)
-        A network to go on from, or a number of hidden units, or (inputs, hidden units, outputs).
+    rnn_or_sizes : Elman, GRU, LSTM, Bidirectional, Stack, int, or (int, int, int)
+        A network to go on from (one of several cells whose weights are all zero starts at random), or a number of hidden units, or (inputs, hidden units, outputs).
     x : array_like, shape (T,), (T, i) or (N, T, i), or list of arrays
         Inputs, all finite.
     y : array_like, shape (T,), (T, o) or (N, T, o), or list of arrays
@@ -102,7 +105,8 @@ def train(
         What the input columns are and what is predicted (see `Elman`); the read-outs need it.
     method : {"auto", "lm", "lbfgs", "adam"}
         Levenberg-Marquardt (small networks: best), L-BFGS, or Adam with minibatches and early stopping. "auto" is "lm" up
-        to 400 weights where the backend has normal equations for the network, else "lbfgs"; the result says why.
+        to 400 weights where the backend has normal equations for the network, which it has for networks of one cell, else
+        "lbfgs"; the result says why.
     start : {"auto", "random", "subspace", "grow", "given"}
         "random": U half an orthogonal matrix, small W and V. "subspace": the linear model of the data (a long regression
         on past inputs, realised with as many states as stand above its noise), at small gain where the network is curved.
@@ -231,13 +235,15 @@ def train(
     store = None
     if checkpoint is not None:
         data = (problem.x, problem.y, problem.mask, problem.lengths, problem.h0, problem.c0)
-        mark = fingerprint(*data, *(problem.weights[name] for name in problem.weights), template, settings)
+        mark = fingerprint(*data, pack(template), template, settings)
         store = Checkpoint(checkpoint, mark, seeds, fresh=rng is None)
         seeds = store.seeds
-    module, count = backend_for(template, backend, "forward", "loss_and_grad"), thread_count(threads)
+    one = isinstance(template, Cell)
+    module, count = backend_for(template, backend, "forward", "loss_and_grad" if one else "vjp"), thread_count(threads)
     told = callable(progress)
     shown = None if told else Shown(progress if isinstance(progress, bool) else None, settings.max_iterations or 100)
     with shown or nullcontext():
         clock = Clock(progress if told else shown, float(max_seconds))  # type: ignore[arg-type]
         parallel = not told and module.__name__.endswith("_native")
-        return Trainer(template, problem, settings, clock, seeds, module, count, parallel, store).run()
+        kind = Trainer if one else ComposedTrainer
+        return kind(template, problem, settings, clock, seeds, module, count, parallel, store).run()

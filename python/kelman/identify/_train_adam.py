@@ -162,7 +162,7 @@ def _epoch(
         clipped = gradient * min(1.0, options.clip / max(float(np.sqrt(gradient @ gradient)), 1e-300))
         rate = options.learning_rate * rate_at(options.schedule, (moments.count + 1) / total)
         moments.update(clipped, rate)
-        moments.theta = _guarded(objective, moments.theta)
+        moments.theta = objective.shrunk(moments.theta)
     return float(np.mean(losses)) if losses else np.inf, rate
 
 
@@ -237,17 +237,3 @@ def _on(objective: Objective, theta: Array, problem: Problem) -> tuple[float, Ar
 def _score(objective: Objective, theta: Array, problem: Problem | None) -> float:
     """Loss on some of the data, or on all."""
     return objective.gradient(theta)[0] if problem is None else _on(objective, theta, problem)[0]
-
-
-def _guarded(objective: Objective, theta: Array) -> Array:
-    """The weights, with the recursion shrunk to the stability limit where it is guarded."""
-    if not objective.is_guarded():
-        return theta
-    radius = objective.radius(theta)
-    if radius <= objective.max_radius or not np.isfinite(radius):
-        return theta
-    shrunk = theta.copy()
-    for name, value in objective.weights(shrunk).items():
-        if name in ("U", "A"):
-            value *= 0.999 * objective.max_radius / radius
-    return shrunk

@@ -76,14 +76,26 @@ class Beginning:
     def __post_init__(self) -> None:
         s = self.settings
         self.scaling, self.offsets = scaling_of(self.given, self.original, s.offsets)
-        self.template = self.scaling.into(self.given)
+        self.linear_output = self.given.output == "identity"
+        self.template = self._into(self.given)
         self.bound = warmup_bound(self.original)
         warmup = min(60, self.bound) if s.warmup is None else s.warmup
         self.problem = replace(self.scaling.data(self.original), warmup=warmup)
-        self.attempts = [
+        self.attempts = self._all_attempts()
+
+    def _all_attempts(self) -> list[Attempt]:
+        return [
             Attempt(k, np.random.default_rng(seed), Journal(self.clock, k, self.store))
             for k, seed in enumerate(self.seeds.tolist())
         ]
+
+    def _into(self, net: Any) -> Any:
+        """The network on scaled data that does what `net` does on the user's."""
+        return self.scaling.into(net)
+
+    def _out_of(self, net: Any) -> Any:
+        """The network on the user's data that does what `net` does on scaled data."""
+        return self.scaling.out_of(net)
 
     # -- the starts
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Objective:
     """Loss, gradient and normal equations at a vector of weights; remembers the best vector it was told of.
 
-    Where `frozen` is True the vector is not moved: gradients are zero there; `held` are the units of which that is true. `prior` and `penalty` are part of the loss and
-    of the gradient, and of the normal equations by `penalised`.
+    Where `frozen` is True the vector is not moved: gradients are zero there; `held` are the units of which that is true.
+    `prior` and `penalty` are part of the loss and of the gradient, and of the normal equations by `penalised`.
     """
 
     template: Any
@@ -47,11 +47,16 @@ class Objective:
 
     def __post_init__(self) -> None:
         self.places, at = {}, 0
-        for name in names_of(self.template, self.learn_h0):
-            shape = (self.template.dims.hidden,) if name in self.template.STARTS else getattr(self.template, name).shape
+        for name, shape in self.shapes().items():
             count = int(np.prod(shape))
             self.places[name] = (slice(at, at + count), shape)
             at += count
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays in the vector, by name, in order."""
+        net = self.template
+        names = names_of(net, self.learn_h0)
+        return {name: (net.dims.hidden,) if name in net.STARTS else getattr(net, name).shape for name in names}
 
     def weights(self, theta: Array) -> dict[str, Array]:
         """Views of the vector by name."""
@@ -117,13 +122,22 @@ class Objective:
             JtJ[self.frozen, self.frozen] = 1
         return float(loss) if finite else np.inf, JtJ, Jtr
 
-    def gradient(self, theta: Array, problem: Problem | None = None) -> tuple[float, Array]:
-        """Loss and gradient; the loss is infinite where the network overflows."""
+    def measured(self, theta: Array, problem: Problem | None) -> tuple[float, Array]:
+        """Loss and gradient of the data alone."""
         at = self.at(theta) if problem is None else problem
         loss, _, gradients = self.backend.loss_and_grad_raw(at, self.threads)
         for name in self.template.STARTS if self.learn_h0 else ():
             gradients[name] = gradients[name].sum(axis=0)
-        flat = np.concatenate([gradients[name].ravel() for name in self.places])
+        return loss, np.concatenate([np.ravel(gradients[name]) for name in names_of(self.template, self.learn_h0)])
+
+    def outputs(self, theta: Array) -> Array:
+        """The outputs on the data."""
+        y: Array = self.backend.forward_raw(self.at(theta), self.threads)["y"]
+        return y
+
+    def gradient(self, theta: Array, problem: Problem | None = None) -> tuple[float, Array]:
+        """Loss and gradient; the loss is infinite where the network overflows."""
+        loss, flat = self.measured(theta, problem)
         if self.prior is not None:
             loss, flat = self.prior.add(theta, loss, flat)
         if self.penalty is not None:
@@ -135,6 +149,17 @@ class Objective:
     def guarded(self, theta: Array) -> tuple[float, Array]:
         """Loss and gradient; the loss is infinite also where the guard refuses the weights."""
         return self.gradient(theta) if self.is_stable(theta) else (np.inf, np.zeros_like(theta))
+
+    def shrunk(self, theta: Array) -> Array:
+        """The weights, with the recursion shrunk to the stability limit where it is guarded."""
+        radius = self.radius(theta) if self.is_guarded() else 0.0
+        if radius <= self.max_radius or not np.isfinite(radius):
+            return theta
+        changed = theta.copy()
+        for name, value in self.weights(changed).items():
+            if name in ("U", "A"):
+                value *= 0.999 * self.max_radius / radius
+        return changed
 
     def keep(self, theta: Array, loss: float) -> None:
         """Remember the vector if it is the best so far."""

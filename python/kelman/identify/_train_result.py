@@ -61,7 +61,7 @@ class TrainResult:
 
     Attributes
     ----------
-    rnn : Elman, GRU or LSTM
+    rnn : Elman, GRU, LSTM, Bidirectional or Stack
         The best network found, in the units of the user's data. With a group lasso it has only the units that were left.
     loss : float
         Its mean squared error on the counted targets, in their units.

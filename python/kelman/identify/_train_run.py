@@ -12,7 +12,7 @@ import numpy as np
 from ._train_begin import CURVED, TRIAL_STEPS, Attempt, Beginning
 from ._train_data import shortened, warmup_needed
 from ._train_journal import StopTraining
-from ._train_objective import is_guarded, radius_of
+from ._train_objective import radius_of
 from ._train_result import Failure, Start, TrainResult
 from ._train_scaling import residual_factor
 from ._train_shooting import shoot
@@ -226,16 +226,16 @@ class Trainer(Beginning):
     def _reweighted(self, objective: Objective) -> Objective | None:
         """The network on targets in which its residuals are white and equal; None where they nearly are, or cannot be."""
         best = cast("Array", objective.best)
-        if objective.template.output != "identity":
+        if not self.linear_output:
             return None
-        factor = residual_factor(self.problem, self.backend.forward_raw(objective.at(best), self.threads)["y"])
+        factor = residual_factor(self.problem, objective.outputs(best))
         if factor is None:
             return None
-        user = self.scaling.out_of(objective.network(best))
+        user = self._out_of(objective.network(best))
         self.scaling = replace(self.scaling, L=self.scaling.L @ factor)
         targets = self.scaling.data(self.original).y
         self.problem = replace(self.problem, y=targets)
-        moved = self._objective(self.scaling.into(user))
+        moved = self._objective(self._into(user))
         moved.number = objective.number
         moved.freeze(objective.held, moved.frozen)
         moved.keep(moved.start(), moved.gradient(moved.start())[0])
@@ -276,13 +276,18 @@ class Trainer(Beginning):
             return self._objective(self.template, strength=0.0)
         return self._objective(self._random(self.attempts[0].rng), strength=0.0)
 
+    def _loss_of(self, rnn: Any, problem: Problem) -> float:
+        return float(self.backend.loss_and_grad_raw(problem.with_weights(rnn), self.threads)[0])
+
+    def _radius_of(self, rnn: Any) -> float:
+        return radius_of(rnn, rnn.weights)
+
     def _result(self) -> TrainResult:
         objective, s = self._best(), self.settings
         scaled = objective.network(objective.start() if objective.best is None else objective.best)
-        rnn = self.scaling.out_of(scaled)
-        final = replace(self.original.with_weights(rnn), warmup=self.problem.warmup)
-        loss = float(self.backend.loss_and_grad_raw(final, self.threads)[0])
-        radius = radius_of(rnn, rnn.weights)
+        rnn = self._out_of(scaled)
+        loss = self._loss_of(rnn, replace(self.original, warmup=self.problem.warmup))
+        radius = self._radius_of(rnn)
         history = [step for a in self.attempts for step in a.journal.steps[: a.raced]]
         history += [step for a in self.polished for step in a.journal.steps[a.raced :]]
         return TrainResult(
@@ -296,7 +301,7 @@ class Trainer(Beginning):
             starts=s.starts,
             warmup=self.problem.warmup,
             radius=radius,
-            marginal=is_guarded(rnn) and self._is_marginal(radius),
+            marginal=objective.is_guarded() and self._is_marginal(radius),
             interrupted=self.interrupted,
             seconds=self.clock.seconds(),
             why=s.why,

@@ -64,14 +64,17 @@ class Scaling:
             changes["B"] = rnn.B * self.x_std
         if rnn.V is None:
             return rnn.replace(**changes)
+        return rnn.replace(**changes, **self.readout_into(rnn))
+
+    def readout_into(self, rnn: Any) -> dict[str, Any]:
+        """V, c and D of `into`."""
         inverse = np.linalg.inv(self.L)
         direct = np.zeros((rnn.dims.outputs, rnn.dims.inputs)) if rnn.D is None else rnn.D
-        return rnn.replace(
-            **changes,
-            V=inverse @ rnn.V,
-            c=inverse @ (rnn.c - self.y_mean + direct @ self.x_mean),
-            D=None if rnn.D is None else inverse @ rnn.D * self.x_std,
-        )
+        return {
+            "V": inverse @ rnn.V,
+            "c": inverse @ (rnn.c - self.y_mean + direct @ self.x_mean),
+            "D": None if rnn.D is None else inverse @ rnn.D * self.x_std,
+        }
 
     def out_of(self, scaled: Any) -> Any:
         """The network on the user's data that does what `scaled` does on scaled data."""
@@ -81,9 +84,13 @@ class Scaling:
             changes["B"] = scaled.B / self.x_std
         if scaled.V is None:
             return scaled.replace(**changes)
+        return scaled.replace(**changes, **self.readout_out_of(scaled))
+
+    def readout_out_of(self, scaled: Any) -> dict[str, Any]:
+        """V, c and D of `out_of`."""
         D = None if scaled.D is None else self.L @ scaled.D / self.x_std
         c = self.L @ scaled.c + self.y_mean
-        return scaled.replace(**changes, V=self.L @ scaled.V, D=D, c=c if D is None else c - D @ self.x_mean)
+        return {"V": self.L @ scaled.V, "D": D, "c": c if D is None else c - D @ self.x_mean}
 
 
 def can_centre(net: Cell) -> bool:

@@ -12,8 +12,10 @@ from .._arrays import as_count, as_floats, one_of
 from ..errors import BackendError, KelmanError
 from ..models import GRU, LSTM, Bidirectional, Cell, Elman, Stack
 from ..rnn._compute import backend_for
+from ..rnn._parameters import pack
 from ..rnn._problem import counted, is_ragged
 from ._train_adam import AdamOptions
+from ._train_composed import arrays_of, top_of
 from ._train_data import is_linear
 from ._train_objective import is_guarded
 from ._train_penalty import DECAYED
@@ -55,10 +57,7 @@ def template_of(
 ) -> Any:  # fmt: skip
     """The network to train in float64: the given one, or zeros of the wanted sizes."""
     if isinstance(given, (Bidirectional, Stack)):
-        raise KelmanError(
-            f"rnn_or_sizes: only networks of one cell are trained here, got {given!r}; kelman.loss_and_grad gives the gradients "
-            "that an optimiser needs, and the modules of kelman.torch are trained by PyTorch's"
-        )
+        return _with_words(given.astype(np.float64), inputs, target)
     if isinstance(given, Cell):
         words = {"inputs": inputs or given.inputs, "target": target or given.target}
         return given.astype(np.float64).replace(**words)
@@ -85,6 +84,16 @@ def template_of(
     return kind(zeros((gates * n, n)), zeros((gates * n, i)), None, zeros((o, n)), None, output, **common)
 
 
+def _with_words(net: Any, inputs: Any, target: Any) -> Any:
+    """A network of several cells, with the words of its columns where they are given."""
+    if isinstance(net, Bidirectional):
+        return net.replace(inputs=inputs or net.inputs, target=target or net.target)
+    layers = list(net.layers)
+    layers[0] = layers[0].replace(inputs=inputs or net.inputs)
+    layers[-1] = layers[-1].replace(target=target or net.target)
+    return Stack(layers)
+
+
 def _columns(value: Any, name: str) -> int:
     """Number of columns of data in any of the accepted forms."""
     item = value[0] if is_ragged(value) else value
@@ -100,10 +109,15 @@ def settle(
     segment: Any, last: bool, adam: dict[str, Any],
 ) -> Settings:  # fmt: skip
     """Check the options and fill in the defaults."""
+    composed, top = not isinstance(template, Cell), top_of(template)
+    if composed:
+        start = _of_several(
+            template, method, start, group_lasso=group_lasso, segment=segment, shrinkage=shrinkage, carry=adam["carry"]
+        )
     method, why = _method(template, one_of(method, "method", ("auto", "lm", "lbfgs", "adam")), backend)
     start = one_of(start, "start", ("auto", "random", "subspace", "grow", "given"))
     if start == "auto":
-        plain = template.V is None or (is_guarded(template) and (method != "lm" or segment is not None))
+        plain = top.V is None or (is_guarded(template) and (method != "lm" or segment is not None))
         start = "given" if given else "random" if plain else "subspace"
     if start == "given" and not given:
         raise KelmanError('start: "given" needs a network; sizes were given')
@@ -149,7 +163,7 @@ def settle(
         max_iterations=None if max_iterations is None else as_count(max_iterations, "max_iterations"),
         tolerance=_positive(tolerance, "tolerance") if tolerance is not None else min(1e-6, 1e-2 / worth),
         max_radius=float(max_radius),
-        whiten=bool(whiten) and method != "adam" and template.V is not None,
+        whiten=bool(whiten) and method != "adam" and top.V is not None,
         adam=replace(options, window=problem.x.shape[1]) if last else options,
         l2=squares,
         group_lasso=lasso,
@@ -161,7 +175,9 @@ def _method(template: Any, method: str, backend: str | None) -> tuple[str, str]:
     """The method, and why it was taken."""
     if method not in ("auto", "lm"):
         return method, "asked for"
-    weights = sum(value.size for value in template.weights.values())
+    if not isinstance(template, Cell):
+        return "lbfgs", "a network of several cells has no normal equations"
+    weights = pack(template).size
     try:
         if not (isinstance(template, Elman) or backend != "torch"):
             raise BackendError("gauss_newton: PyTorch's side has it for Elman networks only")
@@ -180,6 +196,27 @@ def _method(template: Any, method: str, backend: str | None) -> tuple[str, str]:
     return "lm", f"{weights} weights, at most {LM_WEIGHTS}"
 
 
+def _of_several(
+    net: Any, method: Any, start: Any, *, group_lasso: Any, segment: Any, shrinkage: Any, carry: bool
+) -> str:  # fmt: skip
+    """The start of a network of several cells; options that it has not got are refused."""
+    refused = {
+        "group_lasso": group_lasso != 0, "segment": segment is not None, "shrinkage": shrinkage not in ("auto", 0),
+        "carry": bool(carry), "method": method == "lm", "start": start in ("subspace", "grow"),
+    }  # fmt: skip
+    instead = {"method": '"lbfgs" or "adam"', "start": '"random" or "given"'}
+    for name, bad in refused.items():
+        if bad:
+            advice = f"give {instead[name]}" if name in instead else "leave it out"
+            raise KelmanError(f"{name}: only a network of one cell is trained that way, got {net!r}; {advice}")
+    if net.dims.N is not None:
+        raise KelmanError("rnn_or_sizes: a network of several cells is trained with starts shared by all series; this one has "
+                          f"starts for {net.dims.N} series")  # fmt: skip
+    if start == "auto":
+        return "given" if pack(net).any() else "random"
+    return str(start)
+
+
 def _warmup(problem: Problem, warmup: Any) -> int | None:
     if warmup == "auto":
         return None
@@ -193,12 +230,13 @@ def _warmup(problem: Problem, warmup: Any) -> int | None:
 
 def _squares(template: Any, l2: Any) -> dict[str, float]:
     """Strength of the squares of every array: one number means the arrays that are decayed by default."""
+    names = list(arrays_of(template))
     if not isinstance(l2, dict):
         strength = _not_negative(l2, "l2")
-        return {name: strength for name in DECAYED if name in template.weights and strength > 0}
-    unknown = sorted(set(l2) - set(template.weights))
+        return {name: strength for name in names if name.rpartition(".")[2] in DECAYED and strength > 0}
+    unknown = sorted(set(l2) - set(names))
     if unknown:
-        raise KelmanError(f"l2: no weights {unknown[0]!r}; there are {', '.join(template.weights)}")
+        raise KelmanError(f"l2: no weights {unknown[0]!r}; there are {', '.join(names)}")
     return {name: _not_negative(value, f"l2[{name!r}]") for name, value in l2.items()}
 
 
