@@ -269,3 +269,40 @@ def test_wrong_arguments_are_named(make: Any, message: str) -> None:
     """Each wrong argument is refused by name."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("panel", [False, True])
+def test_passes_over_the_same_data_are_one_run_of_adam(cls: Any, panel: bool) -> None:
+    """Five calls of `partial_fit` equal five epochs of one run of Adam to the bit: running means, batches and scaling go on."""
+    z = kelman.simulate(ROTATION, 2_001, rng=3).z
+    x, y = (z[:2_000].reshape(25, 80, 1), z[1:].reshape(25, 80, 1)) if panel else (z[:-1], z[1:])
+    net = cls(2, random_state=4, window=50)
+    losses = [net.partial_fit(x, y).loss_ for _ in range(5)]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+    copy = pickle.loads(pickle.dumps(net))
+    batch = 2_000 // (8 * 50)
+    whole = kelman.train(
+        (1, 2, 1), x, y, cell=cls.CELL, method="adam", start="subspace", shrinkage=0, offsets=True, window=50, batch=batch,
+        validation=0, schedule="constant", max_iterations=5, rng=4,
+    )  # fmt: skip
+    for name, value in whole.rnn.weights.items():
+        np.testing.assert_array_equal(net.rnn_.weights[name], value)
+    fresh = cls(2, random_state=4, window=50)
+    fresh.rnn_, fresh.n_iter_, fresh.n_features_in_, fresh.n_outputs_ = (
+        getattr(net, a) for a in ("rnn_", "n_iter_", "n_features_in_", "n_outputs_")
+    )
+    net.partial_fit(x, y), copy.partial_fit(x, y), fresh.partial_fit(x, y)
+    np.testing.assert_array_equal(copy.rnn_.U, net.rnn_.U)
+    assert (fresh.rnn_.U != net.rnn_.U).any()
+
+
+def test_a_pass_that_overflows_keeps_the_last_good_weights() -> None:
+    """A wild rate on a rectified network ends at finite weights, and says so."""
+    net = ElmanRNN(3, hidden="relu", window=20).partial_fit(X[:400], Y[:400])
+    good = net.rnn_
+    net.set_params(learning_rate=1e200).partial_fit(X[:400], Y[:400])
+    assert "last good weights" in net.message_
+    np.testing.assert_array_equal(net.rnn_.U, good.U)
+    net.set_params(learning_rate=1e-3).partial_fit(X[:400], Y[:400])
+    assert (net.rnn_.U != good.U).any() and np.isfinite(net.loss_) and np.isfinite(net.predict(X)).all()

@@ -16,6 +16,7 @@ from kelman._arrays import as_count
 from kelman.errors import KelmanError, KelmanWarning
 from kelman.estimators._panel import Panel, read, read_targets, tags_of_series
 from kelman.identify import train
+from kelman.identify._train_passes import adam_pass
 from kelman.rnn import forward
 
 if TYPE_CHECKING:
@@ -103,9 +104,11 @@ class RecurrentEstimator(RegressorMixin, BaseEstimator):
     def partial_fit(self, X: Any, y: Any, *, lengths: Any = None) -> Self:
         """Go on from the present weights: one pass of Adam over the data (one epoch); a new network where there is none.
 
-        The learning rate is constant, Adam's running means begin anew with each call, batches are small enough for about
-        eight updates, and a pass that does not lower the loss of its data is dropped. The first call begins at the subspace
-        start unless `start` says otherwise. ``converged_`` is False afterwards, ``n_iter_`` counts the passes.
+        The learning rate is constant, batches are small enough for about eight updates. Adam's running means, the scaling of
+        the first call's data and the random numbers stay between calls: passes over the same data are one longer run of
+        Adam. Where the network overflows, the last good weights are kept. The first call begins at the subspace start unless
+        `start` says otherwise, and so the means begin anew after `fit`. ``converged_`` is False afterwards, ``n_iter_`` counts
+        the passes.
 
         Parameters
         ----------
@@ -121,12 +124,16 @@ class RecurrentEstimator(RegressorMixin, BaseEstimator):
         passes = 0 if first else self.n_iter_
         start = ("subspace" if self.start == "auto" else self.start) if first else "given"
         few = sum(len(one) for one in panel.series) // (_UPDATES * as_count(self.window, "window", least=2))
-        options: dict[str, Any] = {"start": start, "starts": 1, "max_iterations": 1}
-        options["batch"] = min(as_count(self.batch, "batch"), max(1, few))
-        options |= {"method": "adam", "validation": 0.0, "schedule": "constant", "offsets": True}
-        seed = self._seed()
-        rng = np.random.default_rng(None if seed is None else [seed, passes])
-        found = self._trained(self._sizes() if first else self.rnn_, panel, targets, rng=rng, **options)
+        before = getattr(self, "_passes", None)
+        if first or (before is not None and before.rnn is not self.rnn_):
+            before = None
+        what, options = (self._sizes() if first else self.rnn_), self._pass_options()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", KelmanWarning)  # they are kept in message_
+            found, self._passes = adam_pass(
+                what, panel.z, targets.z, before, rng=self._seed(), start=start, batch=min(options["batch"], max(1, few)),
+                **self._cell_options(), **{name: value for name, value in options.items() if name != "batch"},
+            )  # fmt: skip
         self._keep(found)
         self.n_iter_ = passes + 1
         self.converged_ = False
@@ -206,13 +213,18 @@ class RecurrentEstimator(RegressorMixin, BaseEstimator):
         """Arguments of `train` that make the network."""
         return {"cell": self.CELL, "output": self.output, "direct": self.direct}
 
+    def _pass_options(self) -> dict[str, Any]:
+        """Options that `fit` and `partial_fit` share."""
+        return {
+            "batch": as_count(self.batch, "batch"), "warmup": self.warmup, "learn_h0": self.learn_h0, "l2": self.l2,
+            "learning_rate": self.learning_rate, "window": self.window, "inputs": self.inputs, "target": self.target,
+            "threads": self.threads,
+        }  # fmt: skip
+
     def _trained(self, what: Any, panel: Panel, targets: Panel, **options: Any) -> TrainResult:
         if self.max_iter is not None:
             as_count(self.max_iter, "max_iter")
-        options = {"batch": self.batch, **options}
-        options |= {"warmup": self.warmup, "learn_h0": self.learn_h0, "l2": self.l2, "tolerance": self.tol}
-        options |= {"learning_rate": self.learning_rate, "window": self.window}
-        options |= {"inputs": self.inputs, "target": self.target, "threads": self.threads, "progress": False}
+        options = {**self._pass_options(), "tolerance": self.tol, "progress": False, **options}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KelmanWarning)  # they are kept in message_
             return train(what, panel.z, targets.z, **self._cell_options(), **options)

@@ -143,6 +143,15 @@ def adam(
     return objective.ended(journal, _best(objective, theta), True, "the whole schedule was run")
 
 
+def adam_epoch(
+    objective: Objective, moments: Moments, options: AdamOptions, rng: np.random.Generator
+) -> tuple[float, float]:
+    """One epoch over all data at a constant rate, in windows; `moments` go on. Mean loss (inf if none is finite), and the rate."""
+    windows, _, _ = cut(objective.problem, options.window, 0.0, rng)
+    batches = _gradients(objective, moments, windows, None, options.batch, rng)
+    return _epoch(objective, moments, batches, options, 1)
+
+
 def _epoch(
     objective: Objective,
     moments: Moments,

@@ -105,7 +105,7 @@ def cut(
     counts = np.concatenate([np.zeros((n, 1)), counted(problem).sum(axis=2).cumsum(axis=1)], axis=1)
     train, check = [], []
     many = n >= MANY
-    held = set(rng.permutation(n)[: round(validation * n)].tolist()) if many else set()
+    held = set(rng.permutation(n)[: round(validation * n)].tolist()) if many and validation > 0 else set()
     borders = np.array([_border(k, int(ends[k]), validation, many, held) for k in range(n)])
     for series in range(n):
         last = max(int(ends[series]) - length, 0)
