@@ -55,9 +55,9 @@ struct LossSums {
 
 namespace detail {
 
-inline constexpr Index tape_numbers = Index(1) << 22;  // of one segment
-inline constexpr Index chunk_bytes = Index(1) << 19;   // of what a weight gradient is added from at once: about an L2
-inline constexpr Index most_chunk_steps = 48;
+inline constexpr Index tape_bytes = Index(1) << 25;   // of one segment
+inline constexpr Index chunk_bytes = Index(1) << 23;  // of what a weight gradient is added from at once
+inline constexpr Index most_chunk_steps = 24;
 
 }  // namespace detail
 
@@ -121,7 +121,7 @@ class BlockGradient {
     return std::clamp<Index>(fitting, 4, detail::most_chunk_steps);
   }
   Index segment_of(Index numbers_per_step, Index steps) const {
-    const Index fitting = detail::tape_numbers / numbers_per_step / chunk_ * chunk_;
+    const Index fitting = detail::tape_bytes / static_cast<Index>(sizeof(S)) / numbers_per_step / chunk_ * chunk_;
     return std::max<Index>(1, std::min(steps, std::max(chunk_, fitting)));
   }
   Index steps_of(Index segment) const { return std::min(segment_, in_.steps - segment * segment_); }
@@ -169,39 +169,45 @@ class BlockGradient {
   /// y <- 2 w (y - target) sigma'(.) for some steps, and the loss.
   void to_loss(const Group<S>& group, Index begin, Index first, Index steps, LossSums& sums) {
     const Index outputs = readout_.outputs(), lanes = group.lanes(), columns = targets_->mask_columns;
+    const bool linear = readout_.activation() == activation_of<Identity>;
     group.gather(targets_->y, outputs, begin + first, steps, given_, y_step_);
     if (columns > 0) group.gather(targets_->mask, columns, begin + first, steps, mask_, y_step_);
     std::array<S, static_cast<std::size_t>(Group<S>::most)> runs;
-    V loss[max_packs] = {V(S(0)), V(S(0))}, weights[max_packs] = {V(S(0)), V(S(0))};
-    for (Index k = 0; k < steps; ++k) {
-      group.running(begin + first + k, true, runs.data());
-      const bool warm = begin + first + k >= targets_->warmup;
-      S* const y = y_ + (first + k) * y_step_;
-      const S *target = given_ + k * y_step_, *mask = mask_ + k * y_step_;
-      with_activation(readout_.activation(), [&](auto row) {
-        for (Index j = 0; j < outputs; ++j)
-          for (Index p = 0; p < packs_; ++p) {
-            const Index at = j * lanes + p * kelman::lanes<V>;
-            const V wanted = load<V>(target + at), got = load<V>(y + at);
-            V weight = warm ? load<V>(runs.data() + p * kelman::lanes<V>) : V(S(0));
-            if (columns > 0) {
-              const V given = load<V>(mask + (columns == 1 ? p * kelman::lanes<V> : at));
-              weight = select(weight > V(S(0)), given, V(S(0)));
-            }
-            const auto counts = (wanted == wanted) & (weight > V(S(0)));
-            weight = select(counts, weight, V(S(0)));
-            const V error = select(counts, got - wanted, V(S(0)));
-            loss[p] = fused(weight * error, error, loss[p]);
-            weights[p] += weight;
-            store(y + at, select(counts, V(S(2)) * weight * error * row.slope(got), V(S(0))));
-          }
-      });
-    }
-    for (Index p = 0; p < packs_; ++p)
-      for (int l = 0; l < kelman::lanes<V>; ++l) {
-        sums.loss += static_cast<double>(lane(loss[p], l));
-        sums.weight += static_cast<double>(lane(weights[p], l));
+    for (Index p = 0; p < packs_; ++p) {
+      const Index own = p * kelman::lanes<V>;
+      V loss(S(0)), weights(S(0));
+      for (Index k = 0; k < steps; ++k) {
+        V running(S(begin + first + k >= targets_->warmup ? 1 : 0));
+        if (!group.all_run(begin + first + k)) {
+          group.running(begin + first + k, true, runs.data());
+          running = running * load<V>(runs.data() + own);
+        }
+        S *const y = y_ + (first + k) * y_step_ + own, *const target = given_ + k * y_step_ + own;
+        const S* const mask = mask_ + k * y_step_ + own;
+        for (Index j = 0; j < outputs; ++j) {
+          const Index at = j * lanes;
+          const V wanted = load<V>(target + at), got = load<V>(y + at);
+          V weight = running;
+          if (columns > 0) weight = select(weight > V(S(0)), load<V>(mask + (columns == 1 ? 0 : at)), V(S(0)));
+          const auto counts = (wanted == wanted) & (weight > V(S(0)));
+          weight = select(counts, weight, V(S(0)));
+          const V error = select(counts, got - wanted, V(S(0)));
+          loss = fused(weight * error, error, loss);
+          weights += weight;
+          store((linear ? y : target) + at, select(counts, V(S(2)) * weight * error, V(S(0))));
+          if (!linear) store(y + at, select(counts, got, V(S(0))));
+        }
       }
+      for (int l = 0; l < kelman::lanes<V>; ++l) {
+        sums.loss += static_cast<double>(lane(loss, l));
+        sums.weight += static_cast<double>(lane(weights, l));
+      }
+    }
+    for (Index k = 0; !linear && k < steps; ++k) {
+      S *const y = y_ + (first + k) * y_step_, *const g = given_ + k * y_step_;
+      times_slope(readout_.activation(), y, g, outputs * lanes);
+      std::copy_n(g, outputs * lanes, y);
+    }
   }
 
   /// y <- given gradient of y, times sigma'(.); the given gradient of the states is kept beside. Zero where none

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <utility>
 #include <vector>
@@ -44,13 +45,19 @@ inline constexpr int tile_rows = register_bytes == 64 ? 12 : 6;
 /// Most rows and columns of a tile of `outer`.
 inline constexpr int outer_rows = register_bytes == 64 ? 4 : 3;
 inline constexpr int outer_cols = register_bytes == 64 ? 6 : 4;
+/// Of the rows that `outer` holds while all columns go by.
+inline constexpr Index outer_bytes = Index(1) << 15;
 
-/// `count` things in the fewest groups of at most `most`, all nearly as large.
+/// `count` things in the fewest groups of at most `most`, the first of which have one more than the others.
 struct Groups {
-  Index count, groups;
-  Groups(Index n, Index most) : count(n), groups((n + most - 1) / most) {}
-  Index first(Index g) const { return count * g / groups; }
-  int size(Index g) const { return static_cast<int>(first(g + 1) - first(g)); }
+  Index groups, least, more;
+  Groups(Index n, Index most) : groups((n + most - 1) / most), least(n), more(0) {
+    if (groups < 2) return;  // divisions are slow
+    least = static_cast<std::int32_t>(n) / static_cast<std::int32_t>(groups);
+    more = n - groups * least;
+  }
+  Index first(Index g) const { return g * least + std::min(g, more); }
+  int size(Index g) const { return static_cast<int>(g < more ? least + 1 : least); }
 };
 
 }  // namespace detail
@@ -244,12 +251,16 @@ void outer(Rows<S> e, Index rows, Rows<S> x, Index cols, Index steps, Index pack
   if (rows == 0 || cols == 0) return;
   const detail::Groups down(rows, detail::outer_rows), across(cols, detail::outer_cols);
   const Index lanes = packs * register_lanes<S>;
-  for (Index j = 0; j < across.groups; ++j)
-    for (Index i = 0; i < down.groups; ++i) {
-      const auto tile = static_cast<std::size_t>((down.size(i) - 1) * detail::outer_cols + across.size(j) - 1);
-      detail::outer_tiles<S>[tile](e.from(down.first(i), lanes), x.from(across.first(j), lanes), steps, packs,
-                                   to + down.first(i)* to_row + across.first(j), to_row);
-    }
+  // some groups of rows, for which the columns go by, stay in the first cache
+  const Index bytes = steps * lanes * detail::outer_rows * static_cast<Index>(sizeof(S));
+  const Index together = std::max<Index>(1, detail::outer_bytes / std::max<Index>(1, bytes));
+  for (Index begin = 0; begin < down.groups; begin += together)
+    for (Index j = 0; j < across.groups; ++j)
+      for (Index i = begin; i < std::min(begin + together, down.groups); ++i) {
+        const auto tile = static_cast<std::size_t>((down.size(i) - 1) * detail::outer_cols + across.size(j) - 1);
+        detail::outer_tiles<S>[tile](e.from(down.first(i), lanes), x.from(across.first(j), lanes), steps, packs,
+                                     to + down.first(i)* to_row + across.first(j), to_row);
+      }
 }
 
 /// A panel row of ones.

@@ -116,20 +116,62 @@ class Group {
   /// whether some series has ended before step k
   bool some_ended(Index k) const { return k >= last_; }
 
-  /// panels (steps x cols x L, `step` numbers apart) = rows of `from` at steps first .. first + steps - 1
+  /// panels (steps x cols x L, `step` numbers apart) = rows of `from` at steps first .. first + steps - 1. Numbers that
+  /// follow each other in a series are taken a register at a time, also across steps.
   void gather(const Field<const S>& from, Index cols, Index first, Index steps, S* to, Index step) const {
-    if (packs_ == 1) {
-      gather_lanes<Pack<S, register_lanes<S>>>(from, cols, first, steps, to, step);
-    } else {
-      gather_lanes<Pack<S, most>>(from, cols, first, steps, to, step);
+    std::array<const S*, static_cast<std::size_t>(most)> rows{};
+    const Index joined = from.time == cols || steps == 1 ? steps : 1;  // steps in one piece
+    for (Index k = 0; k < steps; k += joined) {
+      for (Index l = 0; l < lanes_; ++l) rows[at(l)] = from.at(series_[at(l)], first + k);
+      for (Index p = 0; p < packs_; ++p) {
+        const S* const* const own = rows.data() + p * kelman::lanes<V>;
+        Place<S> place{to + k * step + p * kelman::lanes<V>, step - cols * lanes_, lanes_, cols};
+        V block[V::unit_lanes];
+        Index c = 0;
+        for (; c + V::unit_lanes <= joined * cols; c += V::unit_lanes) {
+          kelman::gather<V>(own, c, V::unit_lanes, block);
+#pragma GCC unroll 16
+          for (Index q = 0; q < V::unit_lanes; ++q) store(place.next(), block[q]);
+        }
+        const Index rest = joined * cols - c;
+        if (rest > 0) kelman::gather<V>(own, c, rest, block);
+        for (Index q = 0; q < rest; ++q) store(place.next(), block[q]);
+      }
+      if (from.series != 0 && first + k + joined < steps_) {  // what comes next is asked for in time
+        const Index next = std::min(joined * cols, (steps_ - first - k - joined) * cols);
+        for (Index l = 0; l < used_; ++l) prefetch(rows[at(l)] + joined * cols, next);
+      }
     }
   }
   /// the other way; copies write what their series writes
   void scatter(const S* from, Index step, Index cols, Index first, Index steps, const Field<S>& to) const {
-    if (packs_ == 1) {
-      scatter_lanes<Pack<S, register_lanes<S>>>(from, step, cols, first, steps, to);
-    } else {
-      scatter_lanes<Pack<S, most>>(from, step, cols, first, steps, to);
+    std::array<S*, static_cast<std::size_t>(most)> rows{};
+    const Index joined = to.time == cols || steps == 1 ? steps : 1;
+    const bool large = joined > 1 && to.series * total_ * static_cast<Index>(sizeof(S)) > detail::past_caches;
+    for (Index k = 0; k < steps; k += joined) {
+      bool past_caches = large;
+      for (Index l = 0; l < lanes_; ++l) {
+        rows[at(l)] = to.at(series_[at(l)], first + k);
+        past_caches = past_caches && reinterpret_cast<std::uintptr_t>(rows[at(l)]) % 64 == 0;
+      }
+      for (Index p = 0; p < packs_; ++p) {
+        S* const* const own = rows.data() + p * kelman::lanes<V>;
+        Place<const S> place{from + k * step + p * kelman::lanes<V>, step - cols * lanes_, lanes_, cols};
+        V block[V::unit_lanes];
+        Index c = 0;
+        for (; c + V::unit_lanes <= joined * cols; c += V::unit_lanes) {
+#pragma GCC unroll 16
+          for (Index q = 0; q < V::unit_lanes; ++q) block[q] = load<V>(place.next());
+          if (past_caches) {
+            kelman::scatter<true, V>(block, V::unit_lanes, own, c);
+          } else {
+            kelman::scatter<false, V>(block, V::unit_lanes, own, c);
+          }
+        }
+        const Index rest = joined * cols - c;
+        for (Index q = 0; q < rest; ++q) block[q] = load<V>(place.next());
+        if (rest > 0) kelman::scatter<false, V>(block, rest, own, c);
+      }
     }
   }
 
@@ -141,6 +183,8 @@ class Group {
         for (Index j = 0; j < cols; ++j) to.at(series(l), first + k)[j] = from[k * step + j * lanes_ + l];
   }
 
+  /// Whether no lane is a copy, nor of a series that has ended before step k.
+  bool all_run(Index k) const { return k < last_ && used_ == lanes_; }
   /// 1 in the lanes whose series runs at step k, else 0; with `counted` copies do not run.
   void running(Index k, bool counted, S* to) const {
     if (k < last_ && (used_ == lanes_ || !counted)) {
@@ -152,7 +196,6 @@ class Group {
   }
   /// Rows of a panel become zero in the lanes that do not run (where `running` is 0).
   void silence(S* panel, Index rows, const S* running) const {
-    using V = Register<S>;
     for (Index p = 0; p < packs_; ++p) {
       const auto runs = load<V>(running + p * kelman::lanes<V>) > V(S(0));
       for (Index r = 0; r < rows; ++r) {
@@ -171,60 +214,21 @@ class Group {
  private:
   static std::size_t at(Index l) { return static_cast<std::size_t>(l); }
 
-  /// Numbers that follow each other in a series are taken a register at a time, also across steps.
-  template <class V>
-  void gather_lanes(const Field<const S>& from, Index cols, Index first, Index steps, S* to, Index step) const {
-    std::array<const S*, static_cast<std::size_t>(most)> rows{};
-    const Index joined = from.time == cols || steps == 1 ? steps : 1;  // steps in one piece
-    V block[V::unit_lanes];
-    for (Index k = 0; k < steps; k += joined) {
-      for (Index l = 0; l < lanes_; ++l) rows[at(l)] = from.at(series_[at(l)], first + k);
-      Place place{k, 0, cols};
-      for (Index c = 0; c < joined * cols; c += V::unit_lanes) {
-        const Index count = std::min<Index>(V::unit_lanes, joined * cols - c);
-        kelman::gather<V>(rows.data(), c, count, block);
-        for (Index q = 0; q < count; ++q, place.next()) store(to + place.step * step + place.col * lanes_, block[q]);
-      }
-      if (from.series != 0 && first + k + joined < steps_) {  // what comes next is asked for in time
-        const Index next = std::min(joined * cols, (steps_ - first - k - joined) * cols);
-        for (Index l = 0; l < used_; ++l) prefetch(rows[at(l)] + joined * cols, next);
-      }
-    }
-  }
-  template <class V>
-  void scatter_lanes(const S* from, Index step, Index cols, Index first, Index steps, const Field<S>& to) const {
-    std::array<S*, static_cast<std::size_t>(most)> rows{};
-    const Index joined = to.time == cols || steps == 1 ? steps : 1;
-    const bool large = joined > 1 && to.series * total_ * static_cast<Index>(sizeof(S)) > detail::past_caches;
-    V block[V::unit_lanes];
-    for (Index k = 0; k < steps; k += joined) {
-      bool past_caches = large;
-      for (Index l = 0; l < lanes_; ++l) {
-        rows[at(l)] = to.at(series_[at(l)], first + k);
-        past_caches = past_caches && reinterpret_cast<std::uintptr_t>(rows[at(l)]) % 64 == 0;
-      }
-      Place place{k, 0, cols};
-      for (Index c = 0; c < joined * cols; c += V::unit_lanes) {
-        const Index count = std::min<Index>(V::unit_lanes, joined * cols - c);
-        for (Index q = 0; q < count; ++q, place.next())
-          block[q] = load<V>(from + place.step * step + place.col * lanes_);
-        if (past_caches && count == V::unit_lanes) {
-          kelman::scatter<true, V>(block, count, rows.data(), c);
-        } else {
-          kelman::scatter<false, V>(block, count, rows.data(), c);
-        }
-      }
-    }
-  }
+  using V = Register<S>;
 
-  /// Step and column of a number in series that lie step after step.
+  /// Numbers of panels in the order in which a series has them: column after column, step after step.
+  template <class T>
   struct Place {
-    Index step, col, cols;
-    void next() {
+    T* at;
+    Index to_next_step, lanes, cols, col = 0;
+    T* next() {
+      T* const here = at;
+      at += lanes;
       if (++col == cols) {
         col = 0;
-        ++step;
+        at += to_next_step;
       }
+      return here;
     }
   };
 
@@ -267,6 +271,25 @@ void run_step(const Cell<S>& cell, const Group<S>& group, Index k, const S* prev
   group.running(k, false, runs.data());
   group.silence(now, cell.tape(), runs.data());
 }
+
+/// Whether numbers are finite: 0 times each, added up, is 0. Several sums, so that none waits for another.
+template <class S>
+class FiniteCheck {
+ public:
+  void add(const S* numbers, Index registers) {
+    Index j = 0;
+    for (; j + count <= registers; j += count)
+#pragma GCC unroll 4
+      for (Index s = 0; s < count; ++s) sums_[s] = fused(V(S(0)), load<V>(numbers + (j + s) * lanes<V>), sums_[s]);
+    for (; j < registers; ++j) sums_[0] = fused(V(S(0)), load<V>(numbers + j * lanes<V>), sums_[0]);
+  }
+  bool passed() const { return all(sums_[0] + sums_[1] + sums_[2] + sums_[3] == V(S(0))); }
+
+ private:
+  using V = Register<S>;
+  static constexpr Index count = 4;
+  V sums_[count] = {V(S(0)), V(S(0)), V(S(0)), V(S(0))};
+};
 
 /// Forward pass of one block after another with one workspace.
 template <class S>
@@ -315,16 +338,14 @@ class BlockForward {
   }
 
  private:
-  /// Whether all states and outputs of the chunk are finite: 0 times each, added up, is 0.
+  /// Whether all states and outputs of the chunk are finite.
   bool finite(Index steps) const {
-    using V = Register<S>;
-    V sum(S(0));
+    FiniteCheck<S> check;
     for (Index k = 0; k < steps; ++k) {
-      const S *state = tape_ + (k + 1) * tape_step_, *y = y_ + k * y_step_;
-      for (Index j = 0; j < cell_.state() * packs_; ++j) sum = fused(V(S(0)), load<V>(state + j * lanes<V>), sum);
-      for (Index j = 0; j < readout_.outputs() * packs_; ++j) sum = fused(V(S(0)), load<V>(y + j * lanes<V>), sum);
+      check.add(tape_ + (k + 1) * tape_step_, cell_.state() * packs_);
+      check.add(y_ + k * y_step_, readout_.outputs() * packs_);
     }
-    return all(sum == V(S(0)));
+    return check.passed();
   }
 
   void report(const Group<S>& group, Index begin, Index steps) const {
