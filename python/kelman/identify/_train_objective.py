@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ._train_journal import Journal
     from ._train_penalty import Penalty
 
+EXPLODED = 1e140
+"""A gradient above this, whose square is no number any more, counts as an overflow."""
+
 
 @dataclass(slots=True)
 class Objective:
@@ -144,7 +147,8 @@ class Objective:
             loss, flat = self.penalty.add(theta, loss, flat)
         if self.frozen is not None:
             flat[self.frozen] = 0
-        return (float(loss), flat) if np.isfinite(loss) and np.isfinite(flat).all() else (np.inf, np.zeros_like(flat))
+        usable = np.isfinite(loss) and bool((np.abs(flat) < EXPLODED).all())  # NaN is not
+        return (float(loss), flat) if usable else (np.inf, np.zeros_like(flat))
 
     def guarded(self, theta: Array) -> tuple[float, Array]:
         """Loss and gradient; the loss is infinite also where the guard refuses the weights."""

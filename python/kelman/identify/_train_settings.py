@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..errors import BackendError, KelmanError
 from ..models import GRU, LSTM, Bidirectional, Cell, Elman, Stack
 from ..rnn._compute import backend_for
 from ..rnn._parameters import pack
-from ..rnn._problem import counted, is_ragged
+from ..rnn._problem import counted, is_ragged, within
 from ._train_adam import AdamOptions
 from ._train_composed import arrays_of, top_of
 from ._train_data import is_linear
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 LM_WEIGHTS = 400
 """Up to this many weights "auto" means Levenberg-Marquardt."""
+
+LARGEST = 1e140
+"""Data above this are refused: squares of residuals, and of their sums, must be numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,18 @@ def _with_words(net: Any, inputs: Any, target: Any) -> Any:
     return Stack(layers)
 
 
+def require_squares(problem: Problem) -> None:
+    """Raise on data so large that sums of their squares overflow."""
+    for name, array in (("x", problem.x), ("y", cast("Array", problem.y))):
+        values = np.where(within(problem.lengths, array) & ~np.isnan(array), np.abs(array), 0)
+        if values.max() > LARGEST:
+            k, step, column = (int(v) for v in np.unravel_index(np.argmax(values), values.shape))
+            raise KelmanError(
+                f"{name}: expected values below {LARGEST:g} in size, whose squares can be added, got "
+                f"{array[k, step, column]:g} in series {k}, step {step}, column {column}; take out what is wrong, or change the unit"
+            )
+
+
 def _columns(value: Any, name: str) -> int:
     """Number of columns of data in any of the accepted forms."""
     item = value[0] if is_ragged(value) else value
@@ -109,6 +124,7 @@ def settle(
     segment: Any, last: bool, adam: dict[str, Any],
 ) -> Settings:  # fmt: skip
     """Check the options and fill in the defaults."""
+    require_squares(problem)
     composed, top = not isinstance(template, Cell), top_of(template)
     if composed:
         start = _of_several(

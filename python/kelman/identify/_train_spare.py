@@ -57,6 +57,8 @@ def count_of(objective: Objective) -> float:
 def freedom(JtJ: Array, frozen: Array | None) -> int:
     """How many directions of the free weights change the network's function."""
     inner = JtJ if frozen is None else JtJ[np.ix_(~frozen, ~frozen)]
+    if inner.size == 0 or not np.isfinite(inner).all():
+        return len(inner)
     scale = np.sqrt(np.maximum(np.diag(inner), 1e-300))
     values = np.linalg.eigvalsh(inner / np.outer(scale, scale))
     return int((values > SINGULAR * max(values[-1], 1e-300)).sum())

@@ -121,9 +121,10 @@ def loss_and_grad(net: Network, problem: Problem, module: Any, threads: int) -> 
         return cast("tuple[float, float, Raw]", module.loss_and_grad_raw(problem, threads))
     raw = run(net, problem.x, problem.lengths, module, threads)
     weight = counted(problem)
-    error = np.where(weight > 0, raw["y"] - cast("Array", problem.y), 0)
     total = float(weight.sum(dtype="float64"))
-    loss = float((weight * error * error).sum(dtype="float64")) / total
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow is an infinite loss
+        error = np.where(weight > 0, raw["y"] - cast("Array", problem.y), 0)
+        loss = float((weight * error * error).sum(dtype="float64")) / total
     if raw["status"].any() or not np.isfinite(loss):
         nothing = np.zeros_like(error)
         return np.inf, total, pull(net, problem.x, problem.lengths, raw, nothing, None, module, threads)
