@@ -198,12 +198,12 @@ def test_starts_per_series_must_fit_the_data() -> None:
 
 
 def test_what_is_not_offered_is_refused_by_name() -> None:
-    """Normal equations and training are for networks of one cell."""
+    """Normal equations, and training by them, are for networks of one cell."""
     x, y = data(9, 2, 20)
     with pytest.raises(KelmanError, match="normal equations are there for one cell"):
         kelman.rnn.gauss_newton(kelman.Stack([gru(9)]), x, y)
-    with pytest.raises(KelmanError, match="only networks of one cell are trained here"):
-        kelman.train(kelman.Stack([gru(9)]), x, y)
+    with pytest.raises(KelmanError, match="method: only a network of one cell is trained that way"):
+        kelman.train(kelman.Stack([gru(9)]), x, y, method="lm")
 
 
 @pytest.mark.parametrize("learn_h0", [False, True])
