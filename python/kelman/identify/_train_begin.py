@@ -20,7 +20,7 @@ from ._train_objective import Objective
 from ._train_penalty import Penalty
 from ._train_prior import WEAKEST
 from ._train_spare import spare_units
-from ._train_starts import fitted_readout, linear_start, random_start
+from ._train_starts import fitted_readout, linear_start, past_regression, random_start
 from ._train_units import narrowed, widened
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Beginning:
         self.bound = warmup_bound(self.original)
         warmup = min(60, self.bound) if s.warmup is None else s.warmup
         self.problem = replace(self.scaling.data(self.original), warmup=warmup)
+        self.regression = past_regression(self.template, self.problem) if s.holds_spare else None
         self.attempts = self._all_attempts()
 
     def _all_attempts(self) -> list[Attempt]:
@@ -147,13 +148,13 @@ class Beginning:
     def _identified(self, attempt: Attempt) -> Objective | None:
         """The linear model of the data as a linear network, with as many states as the data show, one more, or all."""
         k, shared = attempt.number, (self.template, self.problem, attempt.rng, self._states)
-        if k > 2:
+        if k > 2 or self.regression is None:
             return None
-        start = linear_start(*shared, more=min(k, 1), unread=True)
+        start = linear_start(*shared, more=min(k, 1), unread=True, regression=self.regression)
         if start is None or (k == 2 and not spare_units(start).any()):
             return None
         if k == 2:
-            start = linear_start(*shared, full=True)
+            start = linear_start(*shared, full=True, regression=self.regression)
         attempt.kind = "subspace"
         objective = self._objective(start)
         spare = spare_units(start)

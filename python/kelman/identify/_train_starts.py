@@ -84,6 +84,23 @@ def fitted_readout(rnn: Any, problem: Problem, h: Array) -> Any:
     return rnn.replace(V=V) if np.isfinite(V).all() else rnn
 
 
+def past_regression(like: Any, problem: Problem) -> tuple[Array, Array] | None:
+    """Markov parameters (lags + 1, o, i) of the targets' regression on the past, after a direct one of zero, and their
+    standard errors; None where there are too few data, or the network has no readout.
+    """
+    n, i, o, _ = like.dims
+    if like.V is None:
+        return None
+    lags = _lags(problem, n)
+    first = problem.lengths if problem.lengths is not None else np.full(len(problem.x), problem.x.shape[1])
+    weight = counted(problem)[:, lags - 1 :, 0]
+    if float(weight[first >= lags].sum()) <= 2 * lags * i:
+        return None
+    direct = np.zeros((1, o, i))
+    coefficients, noise = _regression(problem, lags)
+    return np.concatenate([direct, coefficients]), np.concatenate([direct, noise])
+
+
 def linear_start(
     like: Any,
     problem: Problem,
@@ -94,24 +111,22 @@ def linear_start(
     full: bool = False,
     more: int = 0,
     unread: bool = False,
+    regression: tuple[Array, Array] | None = None,
 ) -> Any:
     """The network nearest to a linear model of the data: a regression on the past, realised with as many states as stand
     above the noise of the regression and `more` (`full`: with as many as there are units). `states` runs a network on the
     data and gives its states (K, h). Units to spare are hardly read, or not at all (`unread`).
+    `regression` is that of `past_regression`, where it is known.
 
     None where there are too few data for the regression or so many states, where the targets do not follow the inputs at
     all, or the network has no linear readout.
     """
     n, i, o, _ = like.dims
-    if like.V is None:
+    known = past_regression(like, problem) if regression is None else regression
+    if known is None:
         return None
-    lags = _lags(problem, n)
-    if _normal_equations(problem, lags, 0)[3] <= 2 * lags * i:
-        return None
-    coefficients, noise = _regression(problem, lags)
-    direct = np.zeros((1, o, i))
-    markov = np.concatenate([direct, coefficients])
-    found = ho_kalman(markov, noise=np.concatenate([direct, noise]))
+    markov, noise = known
+    found = ho_kalman(markov, noise=noise)
     most = min(n, (len(markov) - 1) // 2 * min(o, i), int((found.singular_values > 0).sum()))
     rank = most if full else max(min(most, max(found.order, 1)) + more, 1)
     if not 0 < rank <= most:
