@@ -181,14 +181,15 @@ void activate(Activation kind, Scalar* s, Index n) {
   });
 }
 
-/// g <- g * sigma'(s), with the slope taken from the outputs y = sigma(s).
+/// to = g * sigma'(s), with the slope taken from the outputs y = sigma(s); `to` may be y or g.
 template <class Scalar>
-void times_slope(Activation kind, const Scalar* y, Scalar* g, Index n) {
+void times_slope(Activation kind, const Scalar* y, const Scalar* g, Scalar* to, Index n) {
   with_activation(kind, [&](auto row) {
-    if constexpr (!std::is_same_v<decltype(row), Identity>)
-      each_pack(
-          n, [&](const auto& was, const auto& out) { return was * row.slope(out); }, g, static_cast<const Scalar*>(g),
-          y);
+    if constexpr (!std::is_same_v<decltype(row), Identity>) {
+      each_pack(n, [&](const auto& was, const auto& out) { return was * row.slope(out); }, to, g, y);
+    } else if (to != g) {
+      std::copy_n(g, n, to);
+    }
   });
 }
 

@@ -57,7 +57,7 @@ namespace detail {
 
 inline constexpr Index tape_bytes = Index(1) << 25;   // of one segment
 inline constexpr Index chunk_bytes = Index(1) << 23;  // of what a weight gradient is added from at once
-inline constexpr Index most_chunk_steps = 24;
+inline constexpr Index most_chunk_steps = 1536 / register_bytes;
 
 }  // namespace detail
 
@@ -204,9 +204,9 @@ class BlockGradient {
       }
     }
     for (Index k = 0; !linear && k < steps; ++k) {
-      S *const y = y_ + (first + k) * y_step_, *const g = given_ + k * y_step_;
-      times_slope(readout_.activation(), y, g, outputs * lanes);
-      std::copy_n(g, outputs * lanes, y);
+      S* const y = y_ + (first + k) * y_step_;
+      const S* const g = given_ + k * y_step_;
+      times_slope<S>(readout_.activation(), y, g, y, outputs * lanes);
     }
   }
 
@@ -224,8 +224,7 @@ class BlockGradient {
       if (upstream_->y) {
         S* const g = mask_ + k * y_step_;
         group.silence(g, outputs, runs.data());
-        times_slope(readout_.activation(), y, g, numbers);
-        std::copy_n(g, numbers, y);
+        times_slope<S>(readout_.activation(), y, g, y, numbers);
       } else {
         std::fill_n(y, numbers, S(0));
       }

@@ -42,7 +42,7 @@ NormalEquations normal_equations(const Cell<double>& cell, const Readout<double>
   prefix template void outer(Rows<S>, Index, Rows<S>, Index, Index, Index, double*, Index); \
   prefix template void diagonal(Rows<S>, Index, Rows<S>, Index, Index, double*);            \
   prefix template void activate(Activation, S*, Index);                                     \
-  prefix template void times_slope(Activation, const S*, S*, Index);
+  prefix template void times_slope(Activation, const S*, const S*, S*, Index);
 
 #ifndef KELMAN_RNN_INSTANTIATING_SWEEPS
 KELMAN_RNN_SWEEPS(extern, double)

@@ -115,7 +115,7 @@ class Readout {
                optional_term(D_, x_dot, none_),
                {along == nullptr ? &none_ : &along->V_, h},
                {along == nullptr ? &none_ : &along->D_, x}});
-    times_slope(activation_, y, y_dot, size);
+    times_slope<S>(activation_, y, y_dot, y_dot, size);
   }
 
  private:

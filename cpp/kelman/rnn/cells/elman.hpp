@@ -59,9 +59,8 @@ class Elman final : public Cell<S> {
   void backward(const S* /*previous*/, const S* /*x*/, const S* now, S* carried, S* errors,
                 Index packs) const override {
     const Index h = this->hidden(), size = h * this->lanes(packs);
-    std::copy_n(carried, size, errors);
     if (linear_) std::copy_n(carried, size, errors + size);
-    times_slope(activation_, linear_ ? now + size : now, errors, size);
+    times_slope<S>(activation_, linear_ ? now + size : now, carried, errors, size);
     affine<S>(carried, h, packs, {}, {{&U_back_, errors}, {&A_back_, errors + size}});
   }
 
@@ -89,7 +88,7 @@ class Elman final : public Cell<S> {
     const Index h = this->hidden(), size = h * this->lanes(packs);
     S* f = linear_ ? now_dot + size : now_dot;
     affine<S>(f, h, packs, {nullptr, seed}, {{&U_, previous_dot}, optional_term(W_, x_dot, none_)});
-    times_slope(activation_, linear_ ? now + size : now, f, size);
+    times_slope<S>(activation_, linear_ ? now + size : now, f, f, size);
     if (!linear_) return;
     affine<S>(now_dot, h, packs, {nullptr, seed + size}, {{&A_, previous_dot}, optional_term(B_, x_dot, none_)});
     each_pack(
