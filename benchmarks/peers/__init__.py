@@ -6,7 +6,8 @@ and has a function for each task that it can do: ``task(problem) -> run, answer`
 the package likes best (compiled, converted and on its device before), and returns when it is done; ``answer(result, few)``
 gives the arrays of the first few series. Tasks: `filter` (means and covariances), `loglik`, `smooth`, `both` (filter and
 smoother), `gradient` (log-likelihood and its derivatives by every entry of A, H, Q, R, m0, P0), `stream` (one call for each
-step). Of networks: `net_forward` (outputs), `net_gradient` (mean squared error and its gradient), `net_stream`.
+step). Of networks: `net_forward` (outputs), `net_gradient` (mean squared error and its gradient), `net_stream`,
+`net_train` (epochs of Adam).
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ PEERS = (
     "numpy_net",
 )
 """A file of this folder each. A new peer is a row here, a file, and a line of requirements.txt."""
+
+
+class NotOffered(Exception):
+    """A problem of a task that a peer can do otherwise: it is left out, which is no failure."""

@@ -111,13 +111,15 @@ class Crowd:
             base = {"folder": folder, "gaps": problem.gaps, "task": task, "budget": budget}
             for peer in able:
                 found[peer.name] = self._one(peer, base, problem, small, expected)
-        return found
+        return {name: one for name, one in found.items() if "declined" not in one}
 
     def _one(
         self, peer: Peer, base: dict[str, Any], problem: Problem, small: Problem, expected: Answer
     ) -> dict[str, Any]:
         file = Path(base["folder"]) / f"{peer.module}.npz"
         reply = peer.ask({**base, "answer": str(file), "N": small.N, "T": small.T})
+        if "declined" in reply:
+            return reply
         if not file.exists():
             return {"error": reply.get("error", reply.get("missing", "no answer"))}
         try:

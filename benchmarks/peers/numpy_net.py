@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.networks import BATCH, EPOCHS, RATE, NetworkProblem, outputs, slope, training_answer
+from benchmarks.peers import NotOffered
 
 NAME = "numpy"
 LOOPS = False
@@ -44,7 +45,7 @@ def gradient(w: Any, x: Any, y: Any) -> Any:
 
 def _time_first(problem: NetworkProblem) -> Any:
     if problem.model.kind != "elman":
-        raise NotImplementedError("only the Elman network is written by hand")
+        raise NotOffered("only the Elman network is written by hand")
     return problem.model.weights, np.swapaxes(problem.x, 0, 1).copy(), np.swapaxes(problem.y, 0, 1).copy()
 
 
@@ -90,7 +91,7 @@ def net_train(problem: NetworkProblem) -> Any:
 def net_stream(problem: NetworkProblem) -> Any:
     """One step after another; Elman only."""
     if problem.model.kind != "elman":
-        raise NotImplementedError("only the Elman network is written by hand")
+        raise NotOffered("only the Elman network is written by hand")
     w, rows = problem.model.weights, list(problem.x[0])
 
     def run() -> Any:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import networks
+from benchmarks.peers import NotOffered
 from benchmarks.problems import Problem
 from benchmarks.timing import best_of
 
@@ -87,6 +88,8 @@ def main() -> None:
     for line in sys.stdin:
         try:
             reply = work(peer, json.loads(line))
+        except NotOffered as error:
+            reply = {"declined": str(error)}
         except Exception as error:  # noqa: BLE001  whatever a package raises is its answer
             reply = {"error": f"{type(error).__name__}: {error}"[:300]}
         print(json.dumps(reply), file=channel, flush=True)

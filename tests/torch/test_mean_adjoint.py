@@ -45,7 +45,6 @@ def posed_of(kind: dict[str, Any]) -> tuple[Any, Any]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_derivatives_are_those_of_many_digits(kind: str, smoothed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """By every matrix, the start, z and u, along random directions, for every kind of model and start; none by autograd."""
-    pytest.importorskip("mpmath")
     posed, g = posed_of(KINDS[kind])
     if smoothed or not posed.problem.rank.any():
         monkeypatch.setattr(_means, "pulled", None)

@@ -111,8 +111,8 @@ def train(
         "random": U half an orthogonal matrix, small W and V. "subspace": the linear model of the data (a long regression
         on past inputs, realised with as many states as stand above its noise), at small gain where the network is curved.
         "grow": unit by unit from one, each size trained for a while, since plateaus of training are missing units. "given": the
-        network's own weights. "auto": given for a network; for sizes random where the hidden activation is linear, subspace
-        where it is curved.
+        network's own weights. "auto": given for a network; for sizes subspace, but random for a linear network by
+        L-BFGS, Adam or with `segment`, and where there is no readout.
     starts : int, optional
         Number of starts. All get a few iterations on part of the data, the best goes on. Default: 4 by
         Levenberg-Marquardt for random ones, and for a linear network (from the linear model with as many units as states, one

@@ -75,20 +75,21 @@ class Beginning:
 
     def __post_init__(self) -> None:
         s = self.settings
-        self.scaling, self.offsets = scaling_of(self.given, self.original, s.offsets)
-        self.linear_output = self.given.output == "identity"
+        self._scale()
         self.template = self._into(self.given)
         self.bound = warmup_bound(self.original)
         warmup = min(60, self.bound) if s.warmup is None else s.warmup
         self.problem = replace(self.scaling.data(self.original), warmup=warmup)
         self.regression = past_regression(self.template, self.problem) if s.holds_spare else None
-        self.attempts = self._all_attempts()
-
-    def _all_attempts(self) -> list[Attempt]:
-        return [
+        self.attempts = [
             Attempt(k, np.random.default_rng(seed), Journal(self.clock, k, self.store))
             for k, seed in enumerate(self.seeds.tolist())
         ]
+
+    def _scale(self) -> None:
+        """How the data are scaled, and whether offsets are learnt and the output is linear."""
+        self.scaling, self.offsets = scaling_of(self.given, self.original, self.settings.offsets)
+        self.linear_output = self.given.output == "identity"
 
     def _into(self, net: Any) -> Any:
         """The network on scaled data that does what `net` does on the user's."""

@@ -15,7 +15,7 @@ import numpy as np
 from ..models import Bidirectional, Cell, Stack
 from ..rnn._compute import cells_of, loss_and_grad, run
 from ._train_begin import TRIAL_STEPS
-from ._train_data import shortened, warmup_bound
+from ._train_data import shortened
 from ._train_objective import Objective, is_guarded, radius_of
 from ._train_penalty import Penalty
 from ._train_run import Trainer
@@ -155,18 +155,13 @@ def _flat(net: Any, found: dict[str, Any], learn_h0: bool) -> list[Array]:
 class ComposedTrainer(Trainer):
     """One call of `train` for a stack or a bidirectional network."""
 
-    def __post_init__(self) -> None:
-        s, top = self.settings, top_of(self.given)
-        self.linear_output = linear = top.output == "identity" and top.V is not None
-        self.offsets = s.offsets is not False
-        self.scaling = Scaling.of(self.original, linear_output=linear, centred=self.offsets)
+    def _scale(self) -> None:
+        top = top_of(self.given)
+        self.linear_output = top.output == "identity" and top.V is not None
+        self.offsets = self.settings.offsets is not False
+        self.scaling = Scaling.of(self.original, linear_output=self.linear_output, centred=self.offsets)
         if any(getattr(cell, "B", None) is not None for cell in cells_of(self.given)):
             self.scaling = replace(self.scaling, x_mean=np.zeros_like(self.scaling.x_mean))
-        self.template = self._into(self.given)
-        self.bound = warmup_bound(self.original)
-        warmup = min(60, self.bound) if s.warmup is None else s.warmup
-        self.problem = replace(self.scaling.data(self.original), warmup=warmup)
-        self.attempts = self._all_attempts()
 
     def _into(self, net: Any) -> Any:
         return scaled(net, self.scaling, "into")
