@@ -19,7 +19,7 @@ def net_forward(problem: NetworkProblem) -> Any:
     return lambda: outputs(problem.model, problem.x), lambda y, few: {"y": y[:few]}
 
 
-def gradient(w: Any, x: Any, y: Any) -> Any:
+def _gradient(w: Any, x: Any, y: Any) -> Any:
     """Return loss and gradient of the Elman network, back-propagated through time; time comes first in x and y."""
     T, N, n = len(x), x.shape[1], w["U"].shape[0]
     h = np.zeros((T + 1, N, n), x.dtype)
@@ -57,7 +57,7 @@ def net_gradient(problem: NetworkProblem) -> Any:
         del few
         return {"loss": np.array([result[0]]), "slope": slope(problem.model, result[1])}
 
-    return lambda: gradient(w, x, y), answer
+    return lambda: _gradient(w, x, y), answer
 
 
 def net_train(problem: NetworkProblem) -> Any:
@@ -74,7 +74,7 @@ def net_train(problem: NetworkProblem) -> Any:
             order = rng.permutation(problem.N)
             for at in range(0, problem.N, BATCH):
                 chosen, count = order[at : at + BATCH], count + 1
-                for name, g in gradient(w, x[:, chosen], y[:, chosen])[1].items():
+                for name, g in _gradient(w, x[:, chosen], y[:, chosen])[1].items():
                     mean[name] += 0.1 * (g - mean[name])
                     square[name] += 0.001 * (g * g - square[name])
                     root = np.sqrt(square[name] / (1 - 0.999**count)) + 1e-8
