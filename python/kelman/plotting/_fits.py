@@ -125,19 +125,24 @@ def plot_training(result: Any, *, ax: Axes | None = None) -> Axes:
     -------
     Axes
     """
+    from matplotlib.ticker import MaxNLocator
+
     with style():
         ax = own_axes(ax)
-        starts = sorted({step.start for step in result.history})
-        for start in starts:
+        best = result.history[-1].start
+        for start in sorted({step.start for step in result.history}):
             loss = np.array([step.loss for step in result.history if step.start == start])
-            last = start == result.history[-1].start
+            last = start == best
             ax.plot(np.arange(len(loss)), loss, ".-", color=BLUE if last else GREY, ms=5, lw=1.4 if last else 1.0)
-        validation = np.array([step.validation for step in result.history if step.start == starts[-1]])
+        validation = np.array([step.validation for step in result.history if step.start == best])
         if np.isfinite(validation).any():
             ax.plot(np.arange(len(validation)), validation, color=ORANGE, lw=1.2, label="held out")
             ax.legend(loc="upper right")
-        ax.set_yscale("log")
+        seen = [step.loss for step in result.history if np.isfinite(step.loss)]
+        if seen and max(seen) > 3 * min(seen):  # else ticks of a logarithmic axis cannot be read
+            ax.set_yscale("log")
         ax.set_xlabel("iteration")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_ylabel("loss (standardised)")
         word = "converged" if result.converged else "not converged"
         ax.set_title(f"Training by {result.method}: loss {float(result.loss):.5g}, {word}")

@@ -207,7 +207,8 @@ def _oversized(experiment: Experiment) -> Section:
     return Section(
         "oversized",
         "What if the network has too many units?",
-        "Eight linear units for two states spend their surplus on noise. The Hankel singular values of the predictor show how many "
+        "Eight linear units for two states, all of them used (kelman.train holds what the data do not call for, unless it is told to "
+        "start at random, as here), spend their surplus on noise. The Hankel singular values of the predictor show how many "
         "states carry signal; balanced truncation keeps these. Move the slider to keep another order.",
         (
             Figure(
