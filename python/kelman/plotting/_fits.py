@@ -36,15 +36,20 @@ def plot_history(history: Any, *, ax: Axes | None = None, ylabel: str = "loss", 
     with style():
         ax = own_axes(ax)
         ax.plot(np.arange(len(values)), values, ".-", ms=6, color=BLUE, label=label)
-        finite = values[np.isfinite(values)]
-        if finite.size and finite.min() > 0 and finite.max() > 3 * finite.min():
-            ax.set_yscale("log")
-        ax.set_xlabel("iteration")
-        ax.set_ylabel(ylabel)
-        from matplotlib.ticker import MaxNLocator
-
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _by_iteration(ax, values, ylabel)
         return ax
+
+
+def _by_iteration(ax: Axes, values: Any, ylabel: str) -> None:
+    """Whole iterations along x; a logarithmic axis where the values are positive and spread enough for its ticks."""
+    from matplotlib.ticker import MaxNLocator
+
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.min() > 0 and finite.max() > 3 * finite.min():
+        ax.set_yscale("log")
+    ax.set_xlabel("iteration")
+    ax.set_ylabel(ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def plot_values(values: Any, order: int, *, ax: Axes | None = None, title: str = "Hankel singular values") -> Axes:
@@ -125,8 +130,6 @@ def plot_training(result: Any, *, ax: Axes | None = None) -> Axes:
     -------
     Axes
     """
-    from matplotlib.ticker import MaxNLocator
-
     with style():
         ax = own_axes(ax)
         best = result.history[-1].start
@@ -138,12 +141,7 @@ def plot_training(result: Any, *, ax: Axes | None = None) -> Axes:
         if np.isfinite(validation).any():
             ax.plot(np.arange(len(validation)), validation, color=ORANGE, lw=1.2, label="held out")
             ax.legend(loc="upper right")
-        seen = [step.loss for step in result.history if np.isfinite(step.loss)]
-        if seen and max(seen) > 3 * min(seen):  # else ticks of a logarithmic axis cannot be read
-            ax.set_yscale("log")
-        ax.set_xlabel("iteration")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_ylabel("loss (standardised)")
+        _by_iteration(ax, np.array([step.loss for step in result.history]), "loss (standardised)")
         word = "converged" if result.converged else "not converged"
         ax.set_title(f"Training by {result.method}: loss {float(result.loss):.5g}, {word}")
         return ax
