@@ -3,9 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <cfenv>
+#include <chrono>
 #include <cstdint>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "bindings/cpu.hpp"
@@ -77,6 +80,55 @@ TEST_CASE("an exception in one thread reaches the caller") {
     };
     CHECK_THROWS_AS(kelman::parallel_chunks(20, 1, threads, stop, body), std::runtime_error);
   }
+}
+
+TEST_CASE("calls at the same time and calls within calls share no helper") {
+  std::atomic<int> done{0};
+  const auto call = [&done] {
+    for (int repeat = 0; repeat < 50; ++repeat) {
+      Interrupt stop;
+      kelman::parallel_chunks(4, 1, 3, stop, [&](Index, Index, Index) {
+        Interrupt inner;
+        kelman::parallel_chunks(6, 1, 3, inner,
+                                [&](Index begin, Index end, Index) { done += static_cast<int>(end - begin); });
+      });
+    }
+  };
+  std::vector<std::thread> callers;
+  for (int k = 0; k < 4; ++k) callers.emplace_back(call);
+  for (std::thread& caller : callers) caller.join();
+  CHECK(done == 4 * 50 * 4 * 6);
+}
+
+TEST_CASE("helpers compute with the caller's rounding") {
+  const auto thirds = [](Index, Index, Index) {
+    const volatile double one = 1.0, three = 3.0;
+    return one / three;
+  };
+  for (const int mode : {FE_DOWNWARD, FE_UPWARD, FE_TONEAREST}) {
+    std::fesetround(mode);
+    std::atomic<int> other{0};
+    const double expected = thirds(0, 0, 0);
+    Interrupt stop;
+    kelman::parallel_chunks(64, 1, 4, stop, [&](Index begin, Index end, Index worker) {
+      if (thirds(begin, end, worker) != expected) ++other;
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    });
+    CHECK(other == 0);
+  }
+}
+
+TEST_CASE("a worker makes its own things once, when it has work") {
+  std::atomic<int> made{0};
+  struct Own {
+    explicit Own(std::atomic<int>& count) { ++count; }
+    Index chunks = 0;
+  };
+  kelman::PerWorker<Own> workers(3);
+  CHECK(made == 0);
+  for (int k = 0; k < 4; ++k) ++workers.of(1, made).chunks;
+  CHECK(made == 1);
+  CHECK(workers.of(1, made).chunks == 4);
 }
 
 TEST_CASE("an interrupt is polled from its own thread and stops the work") {

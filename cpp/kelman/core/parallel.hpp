@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Threads over series: short-lived std::thread, inline when the work is small, stoppable.
+// Threads over series: those of the crew, inline when the work is small, stoppable.
 //
 // The series are cut into chunks that the workers take in turn from a counter. A series never depends on which worker
-// computes it, nor on the chunk it is in, so that results are the same to the bit for any number of threads. There is
-// no pool: nothing outlives the call, and a fork in between is harmless.
+// computes it, nor on the chunk it is in, so that results are the same to the bit for any number of threads.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
-#include <system_error>
+#include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "kelman/core/crew.hpp"
 #include "kelman/core/scalar.hpp"
 
 namespace kelman {
@@ -56,14 +57,14 @@ class Interrupt {
 };
 
 /// How many of `threads` threads are worth starting for work of about `operations` floating-point operations:
-/// starting one costs tens of microseconds, so that small work stays on the calling thread.
+/// waking one costs tens of microseconds, so that small work stays on the calling thread.
 [[nodiscard]] inline int useful_threads(int threads, double operations) noexcept {
   constexpr double per_thread = 2e5;
   const double affordable = operations / per_thread;
   return affordable < 2 ? 1 : std::max(1, static_cast<int>(std::min(static_cast<double>(threads), affordable)));
 }
 
-/// Number of workers that `parallel_chunks` will use; prepare one workspace for each of them.
+/// Number of workers that `parallel_chunks` will use.
 [[nodiscard]] inline Index worker_count(Index count, Index grain, int threads) noexcept {
   const Index chunks = (count + grain - 1) / std::max<Index>(grain, 1);
   return std::clamp<Index>(chunks, 1, std::max(threads, 1));
@@ -95,18 +96,20 @@ inline void parallel_calls(Index count, Index grain, int threads, Interrupt& sto
     }
   };
   const Index workers = worker_count(count, grain, threads);
-  std::vector<std::thread> helpers;
+  std::vector<detail::Helper*> helpers;
   helpers.reserve(static_cast<std::size_t>(workers - 1));
   for (Index worker = 1; worker < workers; ++worker) {
-    try {
-      helpers.emplace_back(work, worker);
-    } catch (const std::system_error&) {
+    detail::Helper* const helper = detail::Crew::get().take();
+    if (helper == nullptr) {
       break;  // the machine gives no more threads: those that run take all chunks
     }
+    helpers.push_back(helper);
+    helper->begin([](const void* body, Index own) { (*static_cast<const decltype(work)*>(body))(own); }, &work, worker);
   }
   work(0);
-  for (std::thread& helper : helpers) {
-    helper.join();
+  for (detail::Helper* const helper : helpers) {
+    helper->finish();
+    detail::Crew::get().give_back(helper);
   }
   if (failure) {
     std::rethrow_exception(failure);
@@ -123,5 +126,22 @@ void parallel_chunks(Index count, Index grain, int threads, Interrupt& stop, con
   };
   parallel_calls(count, grain, threads, stop, call, &body);
 }
+
+/// What each worker makes for itself when it takes its first chunk: memory that it is the first to touch.
+template <class T>
+class PerWorker {
+ public:
+  explicit PerWorker(Index workers) : own_(static_cast<std::size_t>(workers)) {}
+
+  /// That of this worker, made from these arguments.
+  template <class... Arguments>
+  T& of(Index worker, Arguments&&... arguments) {
+    std::optional<T>& own = own_[static_cast<std::size_t>(worker)];
+    return own ? *own : own.emplace(std::forward<Arguments>(arguments)...);
+  }
+
+ private:
+  std::vector<std::optional<T>> own_;
+};
 
 }  // namespace kelman

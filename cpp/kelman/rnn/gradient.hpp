@@ -84,14 +84,14 @@ class BlockGradient {
         chunk_(chunk_of(2 * (tape_step_ + x_step_ + y_step_ + error_step_))),
         segment_(segment_of(tape_step_ + x_step_ + y_step_, in.steps)),
         segments_((in.steps + segment_ - 1) / segment_),
-        tape_(memory_.take<S>((segment_ + 1) * tape_step_)),
-        x_(memory_.take<S>(segment_ * x_step_)),
-        y_(memory_.take<S>(segment_ * y_step_)),
-        errors_(memory_.take<S>(chunk_ * error_step_)),
-        carried_(memory_.take<S>(state_numbers_)),
-        starts_(memory_.take<S>(segments_ * state_numbers_)),
-        given_(memory_.take<S>(chunk_ * std::max({y_step_, x_step_, step_of<S>(cell.state(), packs)}))),
-        mask_(memory_.take<S>(chunk_ * y_step_)) {}
+        tape_(memory_.take<S>((segment_ + 1) * tape_step_, true)),
+        x_(memory_.take<S>(segment_ * x_step_, true)),
+        y_(memory_.take<S>(segment_ * y_step_, true)),
+        errors_(memory_.take<S>(chunk_ * error_step_, true)),
+        carried_(memory_.take<S>(state_numbers_, true)),
+        starts_(memory_.take<S>(segments_ * state_numbers_, true)),
+        given_(memory_.take<S>(chunk_ * std::max({y_step_, x_step_, step_of<S>(cell.state(), packs)}), true)),
+        mask_(memory_.take<S>(chunk_ * y_step_, true)) {}
 
   /// Adds loss, weight and gradients of the block that begins with this series; gradients by series are written.
   void add(Index first, LossSums& sums) {
@@ -276,12 +276,11 @@ LossSums back_propagate(const Cell<S>& cell, const Readout<S>& readout, const In
   std::vector<LossSums> parts(static_cast<std::size_t>(cut.chunks));
   for (LossSums& part : parts) part.gradient.assign(static_cast<std::size_t>(cell.weights() + readout.weights()), 0.0);
   threads = useful_threads(threads, 3 * operations(cell, readout, in));
-  std::vector<BlockGradient<S>> own;
-  for (Index worker = 0; worker < worker_count(cut.chunks, 1, threads); ++worker)
-    own.emplace_back(cell, readout, in, targets, upstream, out, cut.packs, stop);
+  PerWorker<BlockGradient<S>> workers(worker_count(cut.chunks, 1, threads));
   parallel_chunks(cut.chunks, 1, threads, stop, [&](Index chunk, Index, Index worker) {
+    BlockGradient<S>& own = workers.of(worker, cell, readout, in, targets, upstream, out, cut.packs, stop);
     for (Index block = cut.first_block(chunk); block < cut.first_block(chunk + 1); ++block)
-      own[static_cast<std::size_t>(worker)].add(block * cut.lanes, parts[static_cast<std::size_t>(chunk)]);
+      own.add(block * cut.lanes, parts[static_cast<std::size_t>(chunk)]);
   });
   LossSums total = std::move(parts.front());
   for (std::size_t c = 1; c < parts.size(); ++c) total.add(parts[c]);

@@ -306,9 +306,9 @@ class BlockForward {
         tape_step_(step_of<S>(cell.tape(), packs)),
         x_step_(step_of<S>(cell.inputs(), packs)),
         y_step_(step_of<S>(readout.outputs(), packs)),
-        tape_(memory_.take<S>((detail::chunk_steps + 1) * tape_step_)),
-        x_(memory_.take<S>(detail::chunk_steps * x_step_)),
-        y_(memory_.take<S>(detail::chunk_steps * y_step_)) {}
+        tape_(memory_.take<S>((detail::chunk_steps + 1) * tape_step_, true)),
+        x_(memory_.take<S>(detail::chunk_steps * x_step_, true)),
+        y_(memory_.take<S>(detail::chunk_steps * y_step_, true)) {}
 
   void run(Index first) {
     const Group<S> group(in_, first, packs_);
@@ -382,11 +382,9 @@ void forward(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in
   std::fill_n(out.failed_at, in.series, std::int64_t(-1));
   const detail::Cut<S> cut(in.series);
   threads = useful_threads(threads, detail::operations(cell, readout, in));
-  std::vector<BlockForward<S>> own;
-  for (Index worker = 0; worker < worker_count(cut.blocks, 1, threads); ++worker)
-    own.emplace_back(cell, readout, in, out, cut.packs, stop);
+  PerWorker<BlockForward<S>> workers(worker_count(cut.blocks, 1, threads));
   parallel_chunks(cut.blocks, 1, threads, stop, [&](Index block, Index, Index worker) {
-    own[static_cast<std::size_t>(worker)].run(block * cut.lanes);
+    workers.of(worker, cell, readout, in, out, cut.packs, stop).run(block * cut.lanes);
   });
 }
 
