@@ -149,11 +149,33 @@ py::object run_jvp(const std::string& kind, const Call<S>& call, const py::dict&
 py::object run_gauss_newton(const Call<double>& call, const rnn::Targets<double>& targets, bool learn_h0, int threads) {
   rnn::NormalEquations equations;
   without_gil([&](Interrupt& stop) {
-    equations = rnn::normal_equations(*call.cell, call.readout, call.in, targets, learn_h0, threads, stop);
+    equations = rnn::normal_equations(*call.cell, call.readout, call.in, targets, learn_h0, nullptr, threads, stop);
   });
   return py::make_tuple(equations.loss, equations.weight,
                         copied<double>(equations.JtJ.data(), {equations.size, equations.size}),
                         copied<double>(equations.Jtr.data(), {equations.size}));
+}
+
+py::object run_gauss_newton_each(const Call<double>& call, const rnn::Targets<double>& targets, int threads) {
+  const Index series = call.in.series, state = call.cell->state(),
+              size = call.cell->weights() + call.readout.weights() + state;
+  py::array_t<double> start = fresh<double>({series, state, size}), right = fresh<double>({series, state}),
+                      end = fresh<double>({series, state}), end_dot = fresh<double>({series, state, size});
+  const rnn::SeriesEquations each{start.mutable_data(), right.mutable_data(), end.mutable_data(),
+                                  end_dot.mutable_data()};
+  rnn::NormalEquations sums;
+  without_gil([&](Interrupt& stop) {
+    sums = rnn::normal_equations(*call.cell, call.readout, call.in, targets, true, &each, threads, stop);
+  });
+  py::dict result;
+  result["loss"] = sums.loss;
+  result["JtJ"] = copied<double>(sums.JtJ.data(), {sums.size, sums.size});
+  result["Jtr"] = copied<double>(sums.Jtr.data(), {sums.size});
+  result["start"] = start;
+  result["right"] = right;
+  result["end"] = end;
+  result["end_dot"] = end_dot;
+  return result;
 }
 
 /// The verbs of one kind of cell.
@@ -217,6 +239,19 @@ void register_cell(py::module_& m, const std::string& kind) {
         arg("mask"), arg("warmup"), arg("learn_h0"), arg("threads"),
         "Mean squared error, total weight, J'WJ and J'We over the weight; parameters: the cell's weights, V, c (, D) "
         "(, h0 (, c0)).");
+  m.def((kind + "_gauss_newton_each").c_str(),
+        [kind](Dict weights, Dict options, Object output, Object h0, Object c0, Object x, Object lengths, Object y,
+               Object mask, Index warmup, int threads) {
+          const Call<double> call(kind, weights, options, output, h0, c0, x, lengths);
+          return run_gauss_newton_each(
+              call, read_targets<double>(y, mask, warmup, call.in.series, call.in.steps, call.readout.outputs()),
+              threads);
+        },
+        arg("weights"), arg("options"), arg("output"), arg("h0"), arg("c0"), arg("x"), arg("lengths"), arg("y"),
+        arg("mask"), arg("warmup"), arg("threads"),
+        "For multiple shooting: the sums loss, JtJ (P,P) and Jtr (P) over the weights, and of each series start "
+        "(N,s,P+s) = J_start'W [J, J_start], right (N,s) = J_start'We, end (N,s), the last state, and end_dot "
+        "(N,s,P+s), its derivatives; s counts h (and c).");
 }
 
 }  // namespace

@@ -18,8 +18,9 @@ CellPointer<double> make_cell(const cells::Lstm<double>::Weights& weights) {
 }
 
 NormalEquations normal_equations(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in,
-                                 const Targets<double>& targets, bool learns_start, int threads, Interrupt& stop) {
-  return gauss_newton(cell, readout, in, targets, learns_start, threads, stop);
+                                 const Targets<double>& targets, bool learns_start, const SeriesEquations* each,
+                                 int threads, Interrupt& stop) {
+  return gauss_newton(cell, readout, in, targets, learns_start, each, threads, stop);
 }
 
 }  // namespace kelman::rnn

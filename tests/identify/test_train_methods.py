@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 
 import kelman
-from kelman._registry import backend
 from kelman.errors import KelmanError
 from kelman.identify import Step
 from kelman.identify._train_adam import rate_at
 from kelman.identify._train_penalty import EPSILON, Penalty
-from kelman.identify._train_shooting import Segments, Shooting
 from kelman.identify._train_windows import cut, lanes, rows_of
 from kelman.rnn._problem import loss_problem
 from tests.identify.bed import excess, series
-from tests.rnn.cells import elman, gru, lstm
+from tests.rnn.cells import gru
 from tests.rnn.networks import data
 
 
@@ -244,64 +242,6 @@ def test_growing_passes_a_plateau() -> None:
     result = kelman.train(4, x, y, hidden="identity", start="grow")
     assert result.trials[0].kind == "grown" and result.loss < 1e-12 * y.var()
     np.testing.assert_allclose(np.sort(np.linalg.eigvals(result.rnn.U).real), [-0.9, -0.5, 0.7, 0.95], atol=1e-5)
-
-
-SHOT: dict[str, Any] = {
-    "elman": lambda: elman(0, direct=True, start="shared"),
-    "elman with a skip path": lambda: elman(1, skip="AB", output="tanh"),
-    "elman without readout": lambda: elman(3, read=False),
-    "gru": lambda: gru(1, start="shared"),
-    "lstm": lambda: lstm(2, peepholes=True, start="shared"),
-    "lstm, starts per series": lambda: lstm(3, start=3),
-}
-
-
-@pytest.mark.parametrize("name", SHOT)
-def test_multiple_shooting_has_its_gradient(name: str) -> None:
-    """Loss over weights and starts, gaps included: finite differences on ragged series with a warm-up and gaps in y."""
-    net = SHOT[name]()
-    x, y = data(1, 3, 23, 2, net.dims.outputs)
-    y[1, 4:6] = np.nan
-    problem, _ = loss_problem(net, x, y, lengths=np.array([23, 17, 5]), warmup=2)
-    segments = Segments.of(problem, 6)
-    assert len(segments.last) == 8 and segments.after.tolist() == [1, 2, 3, 5, 6]
-    learn = net.h0 is not None and net.h0.ndim == 1
-    loss = Shooting(net, problem, backend("rnn"), 1, learn, 0.999, segments=segments, mu=2.0)
-    rng = np.random.default_rng(0)
-    start = loss.start()
-    theta = np.concatenate([start, rng.normal(size=len(net.STARTS) * 5 * net.dims.hidden)])
-    _, gradient = loss.guarded(theta)
-    for _ in range(4):
-        v = rng.normal(size=theta.size)
-        slope = (loss.guarded(theta + 1e-6 * v)[0] - loss.guarded(theta - 1e-6 * v)[0]) / 2e-6
-        assert slope == pytest.approx(gradient @ v, rel=1e-7, abs=1e-8)
-
-
-def test_without_gaps_multiple_shooting_is_the_loss() -> None:
-    """With starts that continue each other, the loss over segments is that over whole series, whatever gaps cost."""
-    net = gru(4, start="shared")
-    x, y = data(2, 2, 20, 2, 2)
-    problem, _ = loss_problem(net, x, y, warmup=3)
-    segments = Segments.of(problem, 7)
-    h = kelman.forward(net, x).h
-    starts = np.concatenate([h[k, [6, 13]] for k in range(2)])
-    for mu in (1.0, 1e6):
-        loss = Shooting(net, problem, backend("rnn"), 1, False, 0.999, segments=segments, mu=mu)
-        value = loss.guarded(np.concatenate([loss.start(), starts.ravel()]))[0]
-        assert value == pytest.approx(kelman.loss_and_grad(net, x, y, warmup=3)[0], rel=1e-9)
-
-
-def test_multiple_shooting_finds_a_free_oscillation() -> None:
-    """A free run of 600 steps of an undamped oscillation: single shooting often misses it, segments of 20 find it."""
-    y = np.sin(0.3 * np.arange(600)) + 0.1 * np.random.default_rng(1).normal(size=600)
-    options = {
-        "hidden": "identity", "start": "random", "starts": 1, "learn_h0": True, "warmup": 0, "max_radius": 1.0, "offsets": False
-    }  # fmt: skip
-    found = {
-        segment: [kelman.train(2, np.zeros(600), y, segment=segment, rng=k, **options).loss < 0.012 for k in range(6)]  # type: ignore[arg-type]
-        for segment in (None, 20)
-    }
-    assert sum(found[20]) >= 5 > sum(found[None])
 
 
 @pytest.mark.parametrize("method", ["lm", "lbfgs", "adam"])

@@ -25,6 +25,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "adam with carried states": {"method": "adam", "max_iterations": 8, "window": 50, "carry": True, "schedule": "onecycle"},
     "grown": {"hidden": "identity", "start": "grow", "max_iterations": 10},
     "multiple shooting": {"cell": "gru", "segment": 100, "max_iterations": 6, "learn_h0": True},
+    "multiple shooting by L-BFGS": {"method": "lbfgs", "segment": 100, "max_iterations": 6},
     "group lasso": {"hidden": "identity", "group_lasso": 3e-3, "starts": 1},
     "two outputs": {"hidden": "identity", "starts": 1, "max_iterations": 10},
 }  # fmt: skip

@@ -240,6 +240,38 @@ def test_normal_equations_equal_the_explicit_jacobian(name: str, readout: str, l
 
 
 @every_cell
+@every_readout
+def test_normal_equations_of_every_series_equal_the_explicit_jacobian(name: str, readout: str) -> None:
+    """Each series with a start of its own: sums over the weights, the start's rows, the last state and its derivatives."""
+    a = make(name, readout, seed=8)
+    options, weight = random_loss(a, 8)
+    found = native(a, "gauss_newton_each", **options)
+    tracks = cell_forward(**a)
+    error = np.where(weight > 0, tracks["y"] - np.nan_to_num(options["y"]), 0)
+    n, last = np.arange(5), options["lengths"] - 1
+    parts = ("h", "c") if name.startswith("lstm") else ("h",)
+    J, end_dot = [], []
+    for key in arguments_of(a):
+        moved = complex_step_jacobian(a, key)
+        own = [part[n, ..., n, :] if key in ("h0", "c0") else part for part in moved.values()]
+        columns = dict(zip(moved, (part.reshape(*part.shape[:3], -1) for part in own), strict=True))
+        J.append(columns["y"])
+        end_dot.append(np.concatenate([columns[part][n, last] for part in parts], axis=1))
+    Js, dots = np.concatenate(J, axis=-1), np.concatenate(end_dot, axis=-1)
+    state = 3 * len(parts)
+    P = Js.shape[-1] - state
+    square = np.einsum("ntop,nto,ntoq->npq", Js, weight, Js)
+    right = np.einsum("ntop,nto->np", Js, weight * error)
+    expected = {
+        "JtJ": square[:, :P, :P].sum(axis=0), "Jtr": right[:, :P].sum(axis=0), "start": square[:, P:], "right": right[:, P:],
+        "end": np.concatenate([tracks[part][n, last] for part in parts], axis=1), "end_dot": dots,
+    }  # fmt: skip
+    assert found["loss"] == pytest.approx((weight * error**2).sum(), rel=1e-12)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=0, atol=1e-12 * np.abs(value).max(), err_msg=key)
+
+
+@every_cell
 def test_threads_do_not_change_a_bit(name: str) -> None:
     """All verbs give the same bits for any number of threads."""
     a = make(name, "VD", N=150, T=60, sizes=(3, 11, 2), seed=7)
@@ -251,6 +283,7 @@ def test_threads_do_not_change_a_bit(name: str) -> None:
         "vjp": {"g_y": y, "g_h": None, "g_c": None, "want_x": True},
         "jvp": {"tangents": {"U": a["w"]["U"], "x": a["x"]}},
         "gauss_newton": {**loss, "learn_h0": False},
+        "gauss_newton_each": loss,
     }
     for verb, rest in calls.items():
         one = flat(native(a, verb, threads=1, **rest))

@@ -9,8 +9,9 @@
 // Rows of the Jacobian are collected for some steps and added to J'WJ, lower triangle of blocks, at once.
 // Result: J'WJ / sum w, J'W e / sum w, sum w e^2 / sum w; the gradient of the mean loss is 2 J'We / sum w.
 // Order of the parameters: the cell's weights, V, c, D, the start (h0, then what the cell carries beyond), each by
-// rows. Reference: Williams and Zipser, Neural Computation 1 (1989) for the recursion; Ljung, System
-// Identification, 10.3.
+// rows. For multiple shooting, where every series is a segment with a start of its own, the part of each start and the
+// derivatives of each last state come too (SeriesEquations), and sums are not divided. Reference: Williams and Zipser,
+// Neural Computation 1 (1989) for the recursion; Ljung, System Identification, 10.3.
 #pragma once
 
 #include <cmath>
@@ -28,6 +29,14 @@ struct NormalEquations {
   Index size = 0;
   std::vector<double> JtJ;  // (size, size)
   std::vector<double> Jtr;  // (size)
+};
+
+/// What each series alone says of its start and its end, by rows; P counts the weights of cell and readout.
+struct SeriesEquations {
+  double* start;    // (N, state, P + state): J_start' W [J, J_start]
+  double* right;    // (N, state): J_start' W e
+  double* end;      // (N, state): the last state
+  double* end_dot;  // (N, state, P + state): its derivatives
 };
 
 namespace detail {
@@ -58,11 +67,19 @@ class RowSums {
       }
     }
   }
+  void clear() {
+    std::fill(squares_.begin(), squares_.end(), 0.0);
+    std::fill(right_.begin(), right_.end(), 0.0);
+  }
+  double square(Index i, Index j) const {
+    return i >= j ? block(i / lanes, j / lanes)[i % lanes * lanes + j % lanes] : square(j, i);
+  }
+  double right(Index i) const { return right_[static_cast<std::size_t>(i)]; }
   void add(const RowSums& other) {
     for (std::size_t k = 0; k < squares_.size(); ++k) squares_[k] += other.squares_[k];
     for (std::size_t k = 0; k < right_.size(); ++k) right_[k] += other.right_[k];
   }
-  /// The full matrix and the right side, times `scale`.
+  /// The matrix of the first `to.size` parameters and their right side, times `scale`.
   void write(double scale, NormalEquations& to) {
     const Index n = to.size;
     to.JtJ.resize(static_cast<std::size_t>(n * n));
@@ -70,14 +87,16 @@ class RowSums {
     for (Index i = 0; i < n; ++i) {
       to.Jtr[static_cast<std::size_t>(i)] = scale * right_[static_cast<std::size_t>(i)];
       for (Index j = 0; j <= i; ++j) {
-        const double value = scale * block(i / lanes, j / lanes)[i % lanes * lanes + j % lanes];
+        const double value = scale * square(i, j);
         to.JtJ[static_cast<std::size_t>(i * n + j)] = to.JtJ[static_cast<std::size_t>(j * n + i)] = value;
       }
     }
   }
 
  private:
-  double* block(Index q, Index p) { return squares_.data() + (q * (q + 1) / 2 + p) * lanes * lanes; }
+  double* block(Index q, Index p) { return squares_.data() + place(q, p); }
+  const double* block(Index q, Index p) const { return squares_.data() + place(q, p); }
+  static Index place(Index q, Index p) { return (q * (q + 1) / 2 + p) * lanes * lanes; }
 
   Index panels_ = 0;
   std::vector<double> squares_, right_;
@@ -136,6 +155,23 @@ class Sensitivities {
       std::swap(dots, dots_now);
     }
     flush(sums);
+    last_ = previous;
+    last_dots_ = dots;
+  }
+
+  /// Start and end of the series that was added last, as number n; `sums` are those of this series alone.
+  void write(Index n, const detail::RowSums& sums, const SeriesEquations& to) {
+    const Index first = size_ - start_;
+    for (Index i = 0; i < start_; ++i) {
+      to.right[n * start_ + i] = sums.right(first + i);
+      to.end[n * start_ + i] = last_[i * L];
+      double* const row = to.start + (n * start_ + i) * size_;
+      for (Index p = 0; p < size_; ++p) row[p] = sums.square(first + i, p);
+      double* const dot = to.end_dot + (n * start_ + i) * size_;
+      std::fill_n(dot, size_, 0.0);
+      for (Index p = 0; p < weights_ + start_; ++p)
+        dot[p < weights_ ? p : p - weights_ + first] = at(last_dots_, p, i, tape_step_);
+    }
   }
 
  private:
@@ -211,33 +247,47 @@ class Sensitivities {
   double *tape_, *x_, *y_;
   Index seed_step_;
   double *seeds_, *dots_, *y_dots_, *rows_, *errors_;
+  double *last_ = nullptr, *last_dots_ = nullptr;
 };
 
-/// Normal equations of the mean loss over all series, the same for any number of threads.
+/// Normal equations of the mean loss over all series, the same for any number of threads. With `each`, sums instead of
+/// means, over the weights without the starts, which are every series' own.
 inline NormalEquations gauss_newton(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in,
-                                    const Targets<double>& targets, bool learns_start, int threads, Interrupt& stop) {
-  const Index chunks = std::min(in.series, detail::max_chunks);
+                                    const Targets<double>& targets, bool learns_start, const SeriesEquations* each,
+                                    int threads, Interrupt& stop) {
+  const Index chunks = std::min(in.series, detail::max_chunks), own_size = cell.weights() + readout.weights();
+  learns_start = learns_start || each != nullptr;
+  const Index size = own_size + (learns_start ? cell.state() : 0);
   NormalEquations total;
-  total.size = cell.weights() + readout.weights() + (learns_start ? cell.state() : 0);
-  threads = useful_threads(threads, static_cast<double>(total.size) * detail::operations(cell, readout, in));
+  total.size = each == nullptr ? size : own_size;
+  threads = useful_threads(threads, static_cast<double>(size) * detail::operations(cell, readout, in));
+  const Index workers = worker_count(chunks, 1, threads);
   std::vector<Sensitivities> own;
-  for (Index worker = 0; worker < worker_count(chunks, 1, threads); ++worker)
-    own.emplace_back(cell, readout, in, targets, learns_start);
-  std::vector<detail::RowSums> parts;
-  for (Index c = 0; c < chunks; ++c) parts.emplace_back(total.size);
+  for (Index worker = 0; worker < workers; ++worker) own.emplace_back(cell, readout, in, targets, learns_start);
+  std::vector<detail::RowSums> parts(static_cast<std::size_t>(chunks), detail::RowSums(size)),
+      alone(static_cast<std::size_t>(each == nullptr ? 0 : workers), detail::RowSums(size));
   std::vector<double> losses(static_cast<std::size_t>(chunks)), weights(static_cast<std::size_t>(chunks));
   parallel_chunks(chunks, 1, threads, stop, [&](Index chunk, Index, Index worker) {
-    const auto c = static_cast<std::size_t>(chunk);
-    for (Index n = in.series * chunk / chunks; n < in.series * (chunk + 1) / chunks; ++n)
-      own[static_cast<std::size_t>(worker)].add_series(n, losses[c], weights[c], parts[c], stop);
+    const auto c = static_cast<std::size_t>(chunk), w = static_cast<std::size_t>(worker);
+    for (Index n = in.series * chunk / chunks; n < in.series * (chunk + 1) / chunks && !stop.check(); ++n) {
+      if (each == nullptr) {
+        own[w].add_series(n, losses[c], weights[c], parts[c], stop);
+      } else {
+        alone[w].clear();
+        own[w].add_series(n, losses[c], weights[c], alone[w], stop);
+        own[w].write(n, alone[w], *each);
+        parts[c].add(alone[w]);
+      }
+    }
   });
   for (std::size_t c = 0; c < parts.size(); ++c) {
     total.loss += losses[c];
     total.weight += weights[c];
     if (c > 0) parts.front().add(parts[c]);
   }
-  total.loss /= total.weight;
-  parts.front().write(1.0 / total.weight, total);
+  const double scale = each == nullptr ? 1.0 / total.weight : 1.0;
+  total.loss = each == nullptr ? total.loss / total.weight : total.loss;
+  parts.front().write(scale, total);
   return total;
 }
 

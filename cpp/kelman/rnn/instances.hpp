@@ -24,7 +24,8 @@ CellPointer<double> make_cell(const cells::Lstm<double>::Weights& weights);
 CellPointer<float> make_cell(const cells::Lstm<float>::Weights& weights);
 
 NormalEquations normal_equations(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in,
-                                 const Targets<double>& targets, bool learns_start, int threads, Interrupt& stop);
+                                 const Targets<double>& targets, bool learns_start, const SeriesEquations* each,
+                                 int threads, Interrupt& stop);
 
 #define KELMAN_RNN_SWEEPS(prefix, S)                                                                                 \
   prefix template class Readout<S>;                                                                                  \

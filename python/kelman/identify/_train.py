@@ -149,8 +149,9 @@ def train(
         trained on without it; `TrainResult.order` is their number.
     segment : int, optional
         Steps per segment of multiple shooting, which then comes before the method: the state at the start of every segment is free,
-        gaps between segments cost more and more. For free runs, modes near the stability limit, and chaotic data; one or
-        two times the steps in which errors grow or shrink by e.
+        gaps between segments cost more and more. Levenberg-Marquardt takes the weights and all these states in one step,
+        the states eliminated; L-BFGS has them in its vector. For free runs, modes near the stability limit, and chaotic
+        data; one or two times the steps in which errors grow or shrink by e.
     max_iterations : int, optional
         Of the optimiser (Adam: epochs). Default 100 (lm), 500 (lbfgs), as many as make 3000 updates (adam).
     max_seconds : float

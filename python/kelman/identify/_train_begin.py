@@ -52,6 +52,7 @@ class Attempt:
     failure: str | None = None
     trial_loss: float = np.inf
     converged: bool = False
+    shooting: str = ""
 
 
 @dataclass

@@ -5,12 +5,14 @@ Solve (JtJ + damping diag(d)) step = -Jtr, d the largest diagonal of JtJ seen so
 depend on units; the change of basis that leaves the network's function alone makes JtJ singular and is held by the
 damping. A step that raises the loss or that the stability guard refuses is not taken and raises the damping (Nielsen).
 Converged when the loss that a full Gauss-Newton step could still gain is below `tolerance` times the loss.
+The equations are dense, or those of multiple shooting (`_train_arrow.py`), which know how to solve themselves.
 Reference: Nocedal and Wright, Numerical Optimization, 10.3; Nielsen, IMM-REP-1999-05.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +35,31 @@ def attainable(JtJ: Array, Jtr: Array) -> float:
     return float((along[sure] ** 2 / values[sure]).sum())
 
 
+@dataclass(slots=True)
+class Dense:
+    """Normal equations JtJ (P, P) and Jtr (P,) of a vector of weights."""
+
+    JtJ: Array
+    Jtr: Array
+
+    def diagonal(self) -> Array:
+        """The diagonal of JtJ."""
+        return np.diag(self.JtJ)
+
+    def step(self, shift: Array) -> Array:
+        """Solve (JtJ + diag(shift)) step = -Jtr."""
+        step: Array = np.linalg.solve(self.JtJ + np.diag(shift), -self.Jtr)
+        return step
+
+    def gain(self, step: Array, shift: Array) -> float:  # noqa: ARG002
+        """What a step gains, were the residuals linear."""
+        return float(-(2 * self.Jtr @ step + step @ self.JtJ @ step))
+
+    def attainable(self) -> float:
+        """Loss that a full step would gain."""
+        return attainable(self.JtJ, self.Jtr)
+
+
 def levenberg_marquardt(
     objective: Objective, theta: Array, journal: Journal, *, phase: str, max_iterations: int, tolerance: float
 ) -> tuple[Array, bool, str]:
@@ -41,12 +68,13 @@ def levenberg_marquardt(
     if record is not None and record["ended"]:
         return record["theta"], record["done"], record["word"]
     theta = theta if record is None else record["theta"]
-    data = objective.normal_equations(theta)
-    loss, JtJ, Jtr = objective.penalised(theta, data)
+    data: Any = objective.normal_equations(theta)
+    loss, equations = objective.linearised(theta, data)
     if not np.isfinite(loss):
         return objective.ended(journal, theta, False, "the network overflows at the start")
     objective.keep(theta, loss)
-    scale = np.maximum(np.diag(JtJ), 1e-12 * max(np.diag(JtJ).max(), 1e-300))
+    diagonal = equations.diagonal()
+    scale = np.maximum(diagonal, 1e-12 * max(diagonal.max(), 1e-300))
     damping, growth, small, began = 1e-2, 2.0, 0, 0
     if record is not None:
         scale, damping, small, began = (record[name] for name in ("scale", "damping", "small", "iteration"))
@@ -54,15 +82,15 @@ def levenberg_marquardt(
     for iteration in range(began, max_iterations):
         objective.store(journal, theta, {"scale": scale, "damping": damping, "small": small, "iteration": iteration})
         journal.note(phase, iteration, loss, objective.radius(theta), damping)
-        if attainable(JtJ, Jtr) <= tolerance * loss:
+        if equations.attainable() <= tolerance * loss:
             return objective.ended(journal, theta, True, "converged")
         while True:
-            step = np.linalg.solve(JtJ + np.diag(damping * scale), -Jtr)
+            step = equations.step(damping * scale)
             trial = theta + step
-            predicted = float(-(2 * Jtr @ step + step @ JtJ @ step))
+            predicted = equations.gain(step, damping * scale)
             refused = not objective.is_stable(trial)
-            new_data = (np.inf, JtJ, Jtr) if refused else objective.normal_equations(trial)
-            new = objective.penalised(trial, new_data)
+            new_data = None if refused else objective.normal_equations(trial)
+            new = (np.inf, equations) if new_data is None else objective.linearised(trial, new_data)
             gain = (loss - new[0]) / predicted if np.isfinite(new[0]) and predicted > 0 else -1.0
             if gain > 1e-4:
                 break
@@ -71,12 +99,12 @@ def levenberg_marquardt(
                 return objective.ended(journal, theta, *_stalled(refused, small, loss))
             journal.check()
         small = small + 1 if loss - new[0] <= tolerance * loss else 0
-        theta, data, (loss, JtJ, Jtr) = trial, new_data, new
+        theta, data, (loss, equations) = trial, new_data, new
         objective.keep(theta, loss)
         if iteration % ADAPT == ADAPT - 1:
             objective.adapt(theta, data)
-            loss, JtJ, Jtr = objective.penalised(theta, data)
-        scale = np.maximum(scale, np.diag(JtJ))
+            loss, equations = objective.linearised(theta, data)
+        scale = np.maximum(scale, equations.diagonal())
         damping, growth = max(damping * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-14), 2.0
         if small >= 5:
             return objective.ended(

@@ -11,6 +11,7 @@ import numpy as np
 from ..models import Elman
 from ..rnn._parameters import names_of, pack, unpack
 from ..rnn._problem import counted
+from ._train_lm import Dense
 from ._train_prior import Prior
 from ._train_spare import entries_of
 
@@ -97,6 +98,11 @@ class Objective:
         """Normal equations of the data with the parts of prior and penalty."""
         data = data if self.prior is None else self.prior.add_normal(theta, *data)
         return data if self.penalty is None else self.penalty.add_normal(theta, *data)
+
+    def linearised(self, theta: Array, data: Any) -> tuple[float, Any]:
+        """Loss, and the equations of Levenberg-Marquardt, with the parts of prior and penalty."""
+        loss, JtJ, Jtr = self.penalised(theta, data)
+        return loss, Dense(JtJ, Jtr)
 
     def adapt(self, theta: Array, data: tuple[float, Array, Array]) -> None:
         """Let the data choose the strength of an adaptive prior; the loss of the best weights changes with it."""

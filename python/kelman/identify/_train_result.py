@@ -92,6 +92,8 @@ class TrainResult:
         Whether Ctrl-C ended the training; `rnn` is the best so far.
     seconds : float
         Time taken.
+    shooting : str
+        What multiple shooting did before, with `segment`.
     """
 
     rnn: Any
@@ -109,6 +111,7 @@ class TrainResult:
     seconds: float
     why: str = "asked for"
     trials: tuple[Start, ...] = ()
+    shooting: str = ""
 
     @property
     def order(self) -> int:
@@ -129,6 +132,7 @@ class TrainResult:
             f"method {self.method} ({self.why}), {len(self.history)} iterations in {self.seconds:.2f} s, {ended}: "
             f"{self.message}"
         )
+        lines += [f"multiple shooting before: {self.shooting}"] if self.shooting else []
         lines.append(f"mean squared error {self.loss:.6g}, warm-up {self.warmup} steps")
         if not math.isnan(self.radius):
             lines += [f"spectral radius {self.radius:.4f}" + (" (marginal: prune before reading)" * self.marginal)]

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from ._train_objective import Objective
     from ._train_penalty import Penalty
 
-SHOOTING_ITERATIONS = 150
-"""Iterations of every stage of multiple shooting."""
-
 REWEIGHTINGS = 3
 """How often the weighting of several outputs is brought up to date at most."""
 
@@ -88,10 +85,7 @@ class Trainer(Beginning):
                 longer = CURVED if s.adaptive else 1
                 objective.problem = shortened(self.problem, longer * TRIAL_STEPS * objective.start().size)
             if s.segment is not None:
-                iterations = s.max_iterations or SHOOTING_ITERATIONS
-                shoot(
-                    objective, attempt.journal, s.segment, attempt.rng, max_iterations=iterations, tolerance=s.tolerance
-                )
+                attempt.shooting = self._shoot(objective, attempt)
             first = objective.gradient(objective.start())[0]
             if not np.isfinite(first) or not objective.is_stable(objective.start()):
                 attempt.failure = "the start is unstable on these data"
@@ -104,6 +98,18 @@ class Trainer(Beginning):
             attempt.failure = f"linear algebra gave up ({error})"
         finally:
             attempt.raced = len(attempt.journal.steps)
+
+    def _shoot(self, objective: Objective, attempt: Attempt) -> str:
+        """Multiple shooting, before the method itself; where it is interrupted, what it had reached is kept."""
+        s = self.settings
+        try:
+            return shoot(
+                objective, attempt.journal, cast("int", s.segment), attempt.rng, max_iterations=s.max_iterations,
+                tolerance=s.tolerance, method=s.method, known=attempt.kind in ("given", "subspace", "subspace, free"),
+            )  # fmt: skip
+        except BaseException:
+            objective.keep(objective.start(), objective.gradient(objective.start())[0])
+            raise
 
     def _ranked(self) -> list[Attempt]:
         """The starts that can go on, best first."""
@@ -283,7 +289,7 @@ class Trainer(Beginning):
         return radius_of(rnn, rnn.weights)
 
     def _result(self) -> TrainResult:
-        objective, s = self._best(), self.settings
+        objective, s, chosen = self._best(), self.settings, self._chosen()
         scaled = objective.network(objective.start() if objective.best is None else objective.best)
         rnn = self._out_of(scaled)
         loss = self._loss_of(rnn, replace(self.original, warmup=self.problem.warmup))
@@ -305,6 +311,7 @@ class Trainer(Beginning):
             interrupted=self.interrupted,
             seconds=self.clock.seconds(),
             why=s.why,
+            shooting="" if chosen is None else chosen.shooting,
             trials=tuple(
                 Start(a.number, a.kind, a.trial_loss, len(a.journal.steps), a.failure or a.outcome)
                 for a in self.attempts

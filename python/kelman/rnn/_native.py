@@ -75,3 +75,14 @@ def gauss_newton_raw(problem: Problem, threads: int, *, learn_h0: bool) -> tuple
         **_shared(problem), **_targets(problem), learn_h0=learn_h0, threads=threads
     )
     return result
+
+
+def gauss_newton_each_raw(problem: Problem, threads: int) -> dict[str, Any]:
+    """Sums loss, JtJ and Jtr over the weights; of every series start (N,s,P+s), right, end (N,s), end_dot (N,s,P+s).
+
+    For multiple shooting: `start` and `right` are the rows of J'WJ and J'We that belong to the series' own start (h0, then
+    c0), `end` is its last state and `end_dot` that state's derivatives, by the weights and by its start. float64 only.
+    """
+    compute = _function(problem, "gauss_newton_each")
+    result: dict[str, Any] = compute(**_shared(problem), **_targets(problem), threads=threads)
+    return result

@@ -76,6 +76,56 @@ def gauss_newton_raw(
     return float(loss / total), float(total), (JtJ / total).numpy(), (Jtr / total).numpy()
 
 
+def gauss_newton_each_raw(problem: Any, threads: int = 1) -> dict[str, Any]:
+    """Normal equations where every series has a start of its own, from the whole Jacobian by autograd.
+
+    Parameters
+    ----------
+    problem : kelman.rnn Problem
+        With targets, in float64.
+    threads : int
+        Not used.
+
+    Returns
+    -------
+    dict
+        Sums loss, JtJ (P, P) and Jtr (P,) over the weights; of every series start (N, s, P + s), right (N, s), end (N, s)
+        and end_dot (N, s, P + s).
+    """
+    del threads
+    posed = pose(problem)
+    target, weight = targets(problem, posed.inside)
+    weight = weight.expand_as(target)
+    N = len(target)
+    last = posed.inside.sum(1) - 1
+    names = (*posed.weights, *posed.starts)
+
+    def rows(*arrays: Tensor) -> Tensor:
+        tracks = posed.run(problem, dict(zip(names, arrays, strict=True)))
+        ends = [part[torch.arange(N), last] for part in (tracks.h, tracks.c) if part is not None]
+        return torch.cat([tracks.y.reshape(N, -1), *ends], 1)  # (N, T o + s)
+
+    points = tuple((posed.weights | posed.starts).values())
+    with torch.enable_grad():
+        values = rows(*points).detach()
+        count = len(posed.weights)
+        shared = torch.autograd.functional.jacobian(lambda *w: rows(*w, *points[count:]), points[:count])
+        # series do not touch each other: the sum over them has the derivatives by every start
+        own = torch.autograd.functional.jacobian(lambda *s: rows(*points[:count], *s).sum(0), points[count:])
+    J = torch.cat([part.reshape(*values.shape, -1) for part in shared] + [part.transpose(0, 1) for part in own], 2)
+    split, P = target[0].numel(), sum(part.numel() for part in points[:count])
+    w, y = weight.reshape(N, -1), values[:, :split].reshape(target.shape)
+    e = torch.where(weight > 0, y - target, 0).reshape(N, -1)
+    J, end_dot = J[:, :split], J[:, split:]
+    right = (J.mT @ (w * e)[..., None])[..., 0]
+    square = J.mT @ (w[..., None] * J)
+    found = {
+        "loss": float((w * e * e).sum()), "JtJ": square[:, :P, :P].sum(0), "Jtr": right[:, :P].sum(0),
+        "start": square[:, P:], "right": right[:, P:], "end": values[:, split:], "end_dot": end_dot,
+    }  # fmt: skip
+    return {name: value if isinstance(value, float) else value.numpy().copy() for name, value in found.items()}
+
+
 def _dense(problem: Any, learn_h0: bool) -> tuple[float, float, NDArray[Any], NDArray[Any]]:
     """Normal equations from the whole Jacobian, row by row by autograd: for cells with gates, and small problems."""
     posed = pose(problem)

@@ -8,13 +8,14 @@ what ``kelman validate`` holds the core against. Gradients come from autograd.
 from __future__ import annotations
 
 from kelman.torch._cells import forward_raw, jvp_raw, loss_and_grad_raw, vjp_raw
-from kelman.torch._gauss_newton import gauss_newton_raw
+from kelman.torch._gauss_newton import gauss_newton_each_raw, gauss_newton_raw
 from kelman.torch._gradient import gradient_raw
 from kelman.torch._linear import filter_raw, loglik, smooth_raw
 
 __all__ = [
     "filter_raw",
     "forward_raw",
+    "gauss_newton_each_raw",
     "gauss_newton_raw",
     "gradient_raw",
     "jvp_raw",
