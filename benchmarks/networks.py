@@ -247,7 +247,7 @@ def _rows() -> list[NetworkWorkload]:
         for number, (sizes, N, T, quick, forward, gradient) in SIZES.items():
             for dtype, suffix in (("float64", ""), ("float32", "f")):
                 for task, end, goals in (("net_forward", "", forward), ("net_gradient", "b", gradient)):
-                    verb = "forward" if task == "net_forward" else "loss and gradient"
+                    verb = "outputs" if task == "net_forward" else "loss and gradient"
                     aim = goals if kind == "elman" else dict.fromkeys(goals, GATED)
                     rows.append(
                         NetworkWorkload(

@@ -23,32 +23,38 @@ py::array_t<To> copied(const From* from, std::vector<Index> shape) {
   return array;
 }
 
-/// A fresh result (series, steps, columns) and its view; neither where there are no columns.
+/// A result (series, steps, columns) and its view; neither where there are no columns. It is fresh, unless the results
+/// `out` of an earlier call have it.
 template <class S>
 struct Result {
   py::object array = py::none();
   Field<S> view{};
 
-  Result(Index series, Index steps, Index columns) {
+  Result(Index series, Index steps, Index columns, const char* name = "result", const py::object& out = py::none()) {
     if (columns == 0) return;
-    array = fresh<S>({series, steps, columns});
-    view = output<S>(array, "result", {series, steps}, {columns});
+    const bool given = !out.is_none() && out.contains(name);
+    array = given ? py::object(out[name]) : fresh<S>({series, steps, columns});
+    view = output<S>(array, name, {series, steps}, {columns});
   }
 };
 
+/// Without `states` only y, or h where the state is the output.
 template <class S>
-py::object run_forward(const Call<S>& call, int threads) {
+py::object run_forward(const Call<S>& call, bool states, const py::object& out_arrays, int threads) {
   const Index series = call.in.series, steps = call.in.steps;
-  const Result<S> y(series, steps, call.readout.there() ? call.readout.outputs() : 0),
-      h(series, steps, call.cell->hidden()), c(series, steps, call.beyond());
+  const bool read = call.readout.there();
+  const Result<S> y(series, steps, read ? call.readout.outputs() : 0, "y", out_arrays),
+      h(series, steps, states || !read ? call.cell->hidden() : 0, "h", out_arrays),
+      c(series, steps, states ? call.beyond() : 0, "c", out_arrays);
+  check_overlap(call.extents, {{y.array, "y"}, {h.array, "h"}, {c.array, "c"}});
   py::array_t<std::int32_t> status = fresh<std::int32_t>({series});
   py::array_t<std::int64_t> failed_at = fresh<std::int64_t>({series});
   const rnn::Outputs<S> out{y.view, h.view, c.view, status.mutable_data(), failed_at.mutable_data()};
   without_gil([&](Interrupt& stop) { rnn::forward(*call.cell, call.readout, call.in, out, threads, stop); });
   py::dict result;
   result["y"] = y.array;
-  result["h"] = h.array;
-  if (call.beyond() > 0) result["c"] = c.array;
+  if (h.view) result["h"] = h.array;
+  if (c.view) result["c"] = c.array;
   result["status"] = status;
   result["failed_at"] = failed_at;
   return result;
@@ -184,14 +190,18 @@ void register_cell(py::module_& m, const std::string& kind) {
   using Object = const py::object&;
   using Dict = const py::dict&;
   m.def((kind + "_forward").c_str(),
-        [kind](Dict weights, Dict options, Object output, Object h0, Object c0, Object x, Object lengths, int threads) {
+        [kind](Dict weights, Dict options, Object output, Object h0, Object c0, Object x, Object lengths, int threads,
+               bool states, Object out) {
           return with_scalar(x, [&](auto scalar) {
-            return run_forward(Call<decltype(scalar)>(kind, weights, options, output, h0, c0, x, lengths), threads);
+            return run_forward(Call<decltype(scalar)>(kind, weights, options, output, h0, c0, x, lengths), states, out,
+                               threads);
           });
         },
         arg("weights"), arg("options"), arg("output"), arg("h0"), arg("c0"), arg("x"), arg("lengths"), arg("threads"),
+        arg("states") = true, arg("out") = py::none(),
         "Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at "
-        "(N,), the first step that is not finite.");
+        "(N,), the first step at which a number, of x too, is not finite. Without `states` only y, or h where there is "
+        "no readout. `out`: a dict with arrays y, h, c to write to.");
   m.def((kind + "_loss_and_grad").c_str(),
         [kind](Dict weights, Dict options, Object output, Object h0, Object c0, Object x, Object lengths, Object y,
                Object mask, Index warmup, int threads) {

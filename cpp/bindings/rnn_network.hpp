@@ -116,10 +116,15 @@ struct Weights {
 template <class S>
 struct Call : Weights<S> {
   rnn::Inputs<S> in;
+  std::vector<Extent> extents;  // of all that is read
 
   Call(const std::string& kind, const py::dict& weights, const py::dict& options, const py::object& output,
        const py::object& h0, const py::object& c0, const py::object& x, const py::object& lengths)
-      : Weights<S>(kind, weights, options, output), in(read_inputs(h0, c0, as_array(x, "x"), lengths)) {}
+      : Weights<S>(kind, weights, options, output),
+        in(read_inputs(h0, c0, as_array(x, "x"), lengths)),
+        extents{{h0, "h0"}, {c0, "c0"}, {x, "x"}, {lengths, "lengths"}} {
+    for (const char* name : this->reader.names()) extents.emplace_back(this->reader.array(name), name);
+  }
 
   /// What the cell carries beyond h.
   Index beyond() const { return this->cell->state() - this->cell->hidden(); }

@@ -7,6 +7,7 @@
 #include "kelman/rnn/cells/elman.hpp"
 #include "kelman/rnn/cells/gru.hpp"
 #include "kelman/rnn/cells/lstm.hpp"
+#include "kelman/rnn/forward.hpp"
 #include "kelman/rnn/gauss_newton.hpp"
 #include "kelman/rnn/gradient.hpp"
 #include "kelman/rnn/tangent.hpp"

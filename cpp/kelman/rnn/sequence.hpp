@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A cell driven over sequences: what every sweep shares, and the forward pass.
+// A cell driven over sequences: what every sweep shares.
 //
 //     h_k = cell(h_{k-1}, x_k),  y_k = readout(h_k, x_k)                    k = 1..T, for each of N series
 //
@@ -10,16 +10,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdint>
-#include <limits>
 #include <utility>
 #include <vector>
 
 #include "kelman/core/field.hpp"
 #include "kelman/core/parallel.hpp"
 #include "kelman/core/prefetch.hpp"
-#include "kelman/core/status.hpp"
 #include "kelman/core/workspace.hpp"
 #include "kelman/rnn/cell.hpp"
 #include "kelman/rnn/readout.hpp"
@@ -37,16 +34,6 @@ struct Inputs {
   const std::int64_t* lengths;  // (N), or null: all steps
 
   Index length(Index n) const { return lengths ? std::min(static_cast<Index>(lengths[n]), steps) : steps; }
-};
-
-/// Results of a forward pass (null fields are not kept), and per series whether and when a number stopped being finite.
-template <class S>
-struct Outputs {
-  Field<S> y;               // (N,T,o)
-  Field<S> h;               // (N,T,h)
-  Field<S> c;               // (N,T,state - h)
-  std::int32_t* status;     // (N)
-  std::int64_t* failed_at;  // (N)
 };
 
 namespace detail {
@@ -270,122 +257,6 @@ void run_step(const Cell<S>& cell, const Group<S>& group, Index k, const S* prev
   std::array<S, static_cast<std::size_t>(Group<S>::most)> runs;
   group.running(k, false, runs.data());
   group.silence(now, cell.tape(), runs.data());
-}
-
-/// Whether numbers are finite: 0 times each, added up, is 0. Several sums, so that none waits for another.
-template <class S>
-class FiniteCheck {
- public:
-  void add(const S* numbers, Index registers) {
-    Index j = 0;
-    for (; j + count <= registers; j += count)
-#pragma GCC unroll 4
-      for (Index s = 0; s < count; ++s) sums_[s] = fused(V(S(0)), load<V>(numbers + (j + s) * lanes<V>), sums_[s]);
-    for (; j < registers; ++j) sums_[0] = fused(V(S(0)), load<V>(numbers + j * lanes<V>), sums_[0]);
-  }
-  bool passed() const { return all(sums_[0] + sums_[1] + sums_[2] + sums_[3] == V(S(0))); }
-
- private:
-  using V = Register<S>;
-  static constexpr Index count = 4;
-  V sums_[count] = {V(S(0)), V(S(0)), V(S(0)), V(S(0))};
-};
-
-/// Forward pass of one block after another with one workspace.
-template <class S>
-class BlockForward {
- public:
-  BlockForward(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in, const Outputs<S>& out, Index packs,
-               Interrupt& stop)
-      : cell_(cell),
-        readout_(readout),
-        in_(in),
-        out_(out),
-        stop_(stop),
-        packs_(packs),
-        tape_step_(step_of<S>(cell.tape(), packs)),
-        x_step_(step_of<S>(cell.inputs(), packs)),
-        y_step_(step_of<S>(readout.outputs(), packs)),
-        tape_(memory_.take<S>((detail::chunk_steps + 1) * tape_step_, true)),
-        x_(memory_.take<S>(detail::chunk_steps * x_step_, true)),
-        y_(memory_.take<S>(detail::chunk_steps * y_step_, true)) {}
-
-  void run(Index first) {
-    const Group<S> group(in_, first, packs_);
-    const Index lanes = group.lanes(), hidden = cell_.hidden();
-    gather_start(cell_, in_, group, tape_);
-    for (Index begin = 0; begin < in_.steps; begin += detail::chunk_steps) {
-      if (begin % detail::steps_between_checks == 0 && stop_.check()) return;
-      const Index steps = std::min(detail::chunk_steps, in_.steps - begin);
-      gather_inputs(cell_, in_, group, begin, steps, x_, x_step_);
-      for (Index k = 0; k < steps; ++k) {
-        S* const now = tape_ + (k + 1) * tape_step_;
-        run_step(cell_, group, begin + k, now - tape_step_, x_ + k * x_step_, now);
-        readout_.forward(now, x_ + k * x_step_, y_ + k * y_step_, packs_);
-      }
-      if (out_.y) group.scatter(y_, y_step_, readout_.outputs(), begin, steps, out_.y);
-      if (out_.h) group.scatter(tape_ + tape_step_, tape_step_, hidden, begin, steps, out_.h);
-      if (out_.c)
-        group.scatter(tape_ + tape_step_ + hidden * lanes, tape_step_, cell_.state() - hidden, begin, steps, out_.c);
-      if (!finite(steps)) report(group, begin, steps);
-      std::copy_n(tape_ + steps * tape_step_, cell_.state() * lanes, tape_);
-    }
-    stream_fence();
-    constexpr S nan = std::numeric_limits<S>::quiet_NaN();
-    if (out_.y) group.fill_past_end(out_.y, readout_.outputs(), in_.steps, nan);
-    if (out_.h) group.fill_past_end(out_.h, hidden, in_.steps, nan);
-    if (out_.c) group.fill_past_end(out_.c, cell_.state() - hidden, in_.steps, nan);
-  }
-
- private:
-  /// Whether all states and outputs of the chunk are finite.
-  bool finite(Index steps) const {
-    FiniteCheck<S> check;
-    for (Index k = 0; k < steps; ++k) {
-      check.add(tape_ + (k + 1) * tape_step_, cell_.state() * packs_);
-      check.add(y_ + k * y_step_, readout_.outputs() * packs_);
-    }
-    return check.passed();
-  }
-
-  void report(const Group<S>& group, Index begin, Index steps) const {
-    for (Index l = 0; l < group.used(); ++l) {
-      const Index n = group.series(l);
-      for (Index k = 0; k < steps && begin + k < group.length(l) && out_.status[n] == 0; ++k) {
-        bool good = true;
-        for (Index j = 0; j < cell_.state(); ++j)
-          good = good && std::isfinite(tape_[(k + 1) * tape_step_ + j * group.lanes() + l]);
-        for (Index j = 0; j < readout_.outputs(); ++j)
-          good = good && std::isfinite(y_[k * y_step_ + j * group.lanes() + l]);
-        if (good) continue;
-        out_.status[n] = static_cast<std::int32_t>(Status::non_finite);
-        out_.failed_at[n] = begin + k;
-      }
-    }
-  }
-
-  const Cell<S>& cell_;
-  const Readout<S>& readout_;
-  const Inputs<S>& in_;
-  const Outputs<S>& out_;
-  Interrupt& stop_;
-  Index packs_, tape_step_, x_step_, y_step_;
-  Workspace memory_;
-  S *tape_, *x_, *y_;
-};
-
-/// Forward pass of all series.
-template <class S>
-void forward(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in, const Outputs<S>& out, int threads,
-             Interrupt& stop) {
-  std::fill_n(out.status, in.series, 0);
-  std::fill_n(out.failed_at, in.series, std::int64_t(-1));
-  const detail::Cut<S> cut(in.series);
-  threads = useful_threads(threads, detail::operations(cell, readout, in));
-  PerWorker<BlockForward<S>> workers(worker_count(cut.blocks, 1, threads));
-  parallel_chunks(cut.blocks, 1, threads, stop, [&](Index block, Index, Index worker) {
-    workers.of(worker, cell, readout, in, out, cut.packs, stop).run(block * cut.lanes);
-  });
 }
 
 }  // namespace kelman::rnn

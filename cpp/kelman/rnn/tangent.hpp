@@ -3,6 +3,9 @@
 // start and the inputs.
 #pragma once
 
+#include <limits>
+#include <vector>
+
 #include "kelman/rnn/sequence.hpp"
 
 namespace kelman::rnn {

@@ -81,9 +81,11 @@ def elman_forward(
     x: typing.Any,
     lengths: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
+    states: bool = True,
+    out: typing.Any = None,
 ) -> typing.Any:
     """
-    Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at (N,), the first step that is not finite.
+    Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at (N,), the first step at which a number, of x too, is not finite. Without `states` only y, or h where there is no readout. `out`: a dict with arrays y, h, c to write to.
     """
 
 def elman_gauss_newton(
@@ -163,9 +165,11 @@ def gru_forward(
     x: typing.Any,
     lengths: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
+    states: bool = True,
+    out: typing.Any = None,
 ) -> typing.Any:
     """
-    Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at (N,), the first step that is not finite.
+    Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at (N,), the first step at which a number, of x too, is not finite. Without `states` only y, or h where there is no readout. `out`: a dict with arrays y, h, c to write to.
     """
 
 def gru_gauss_newton(
@@ -245,9 +249,11 @@ def lstm_forward(
     x: typing.Any,
     lengths: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
+    states: bool = True,
+    out: typing.Any = None,
 ) -> typing.Any:
     """
-    Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at (N,), the first step that is not finite.
+    Outputs y (N,T,o) (None without a readout), states h (N,T,h) (and c of an LSTM), status (N,) and failed_at (N,), the first step at which a number, of x too, is not finite. Without `states` only y, or h where there is no readout. `out`: a dict with arrays y, h, c to write to.
     """
 
 def lstm_gauss_newton(

@@ -50,9 +50,9 @@ def predictions(
         flat = with_one_start(net)
         rows = input_list(flat, layout, zs, us)
         if len({len(row) for row in rows}) == 1:
-            outputs = list(forward(flat, np.stack(rows).astype(net.dtype)).y)
+            outputs = list(forward(flat, np.stack(rows).astype(net.dtype), store="outputs").y)
         else:
-            outputs = [forward(flat, row.astype(net.dtype)).y for row in rows]
+            outputs = [forward(flat, row.astype(net.dtype), store="outputs").y for row in rows]
     else:
         none = np.zeros(layout.m)
         outputs = [

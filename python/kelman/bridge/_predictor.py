@@ -142,7 +142,7 @@ class LinearPredictor:
 
         first = self.start if start is None else start
         net = Elman(self.F, np.hstack([self.K, self.G]), self.f, self.H, self.c, hidden="identity", h0=first)
-        ahead = forward(net, np.concatenate([z, u], axis=-1)).y
+        ahead = forward(net, np.concatenate([z, u], axis=-1), store="outputs").y
         begin = np.broadcast_to((first @ self.H.T + self.c)[..., None, :], (*z.shape[:-2], 1, self.m))
         later = ahead[..., :-1, :]
         shifted: FloatArray = np.concatenate([begin, later], axis=-2) + u @ self.D.T

@@ -154,7 +154,7 @@ class RecurrentEstimator(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         panel = read(self, X, None, lengths, reset=False, gaps=False)
-        return self._output(panel.back(forward(self.rnn_, panel.z, threads=self.threads).y))
+        return self._output(panel.back(forward(self.rnn_, panel.z, store="outputs", threads=self.threads).y))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, *, lengths: Any = None) -> float:
         """Return the coefficient of determination R^2 of the predictions: 1 is perfect, 0 as good as the mean of y.
@@ -175,7 +175,7 @@ class RecurrentEstimator(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         panel, targets = self._data(X, y, lengths, reset=False)
-        found = forward(self.rnn_, panel.z, threads=self.threads).y
+        found = forward(self.rnn_, panel.z, store="outputs", threads=self.threads).y
         rows = [found] if panel.kind == "one" else [one[: len(s)] for one, s in zip(found, panel.series, strict=True)]
         hat, want = np.concatenate(rows), np.concatenate(targets.series)
         known = np.isfinite(want)

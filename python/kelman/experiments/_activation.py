@@ -102,10 +102,10 @@ def activation(*, steps: int = 100_000, seed: int = 0) -> Activation:
     z = simulate(model, steps, rng=np.random.default_rng(seed)).z
     Sigma = float(steady_state(model).innovation_cov[0, 0])
     linear = to_elman(model, form="predicted")
-    target = forward(linear, z).y
+    target = forward(linear, z, store="outputs").y
 
     def excess(net: Elman, amplitude: float = 1.0) -> float:
-        difference = forward(net, amplitude * z).y / amplitude - target
+        difference = forward(net, amplitude * z, store="outputs").y / amplitude - target
         return float(np.mean(difference[100:] ** 2)) / Sigma
 
     points = []

@@ -141,7 +141,7 @@ def compare_map(
     u = rng.standard_normal((T, model.dims.p)) if model.dims.p else None
     z = simulate(started, T, u=u, rng=rng).z
     net = to_elman(started, form=form, hidden=hidden)
-    out = forward(net, network_inputs(net, z, u)).y
+    out = forward(net, network_inputs(net, z, u), store="outputs").y
     r = kalman_filter(started, z, u, store="all")
     if form == "filtered":
         difference = out - r.mean

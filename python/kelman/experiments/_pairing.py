@@ -68,9 +68,9 @@ def literal_pairing(*, steps: int = 20_000, seed: int = 0) -> LiteralPairing:
     z = simulate(model, steps, u=u, rng=rng).z
 
     literal = Elman(A, B, np.zeros(2), H, np.zeros(1), hidden="identity", inputs=("u",), target="z")
-    simulated = forward(literal, u).y
+    simulated = forward(literal, u, store="outputs").y
     net = to_elman(model, form="aligned")
-    filtered = forward(net, network_inputs(net, z, u)).y
+    filtered = forward(net, network_inputs(net, z, u), store="outputs").y
 
     noise_cov, input_cov = lyapunov(A, Q), lyapunov(A, B @ B.T)
     both = noise_cov + input_cov

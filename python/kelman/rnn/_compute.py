@@ -41,19 +41,24 @@ def backend_for(net: Network, name: str | None, *functions: str) -> Any:
     return module
 
 
-def run(net: Network, x: Array, lengths: Array | None, module: Any, threads: int) -> Raw:
-    """Forward pass on (N, T, i): y, h, status, failed_at, c (memories, where cells are LSTMs), and the parts' own results."""
+def run(
+    net: Network, x: Array, lengths: Array | None, module: Any, threads: int, *, store: str = "all"
+) -> Raw:  # fmt: skip
+    """Forward pass on (N, T, i): y, h, status, failed_at, c (memories, where cells are LSTMs), and the parts' own results.
+
+    With store="outputs" only y counts: what it does not need is not kept.
+    """
     if isinstance(net, Cell):
-        return run_cell(cell_problem(net, x, lengths), module, threads)
+        return run_cell(cell_problem(net, x, lengths), module, threads, store=store)
     if isinstance(net, Stack):
         parts, given = [], x
         for layer in net.layers:
-            parts.append(run(layer, given, lengths, module, threads))
-            given = parts[-1]["h"]
+            parts.append(run(layer, given, lengths, module, threads, store=store))
+            given = parts[-1]["y"]  # only the last layer has a readout
         status, failed_at = _first_failure(parts, x.shape[1])
         return {**parts[-1], "status": status, "failed_at": failed_at, "parts": parts}
-    one = run(net.forward, x, lengths, module, threads)
-    two = run(net.backward, turned(x, lengths), lengths, module, threads)
+    one = run(net.forward, x, lengths, module, threads, store=store)
+    two = run(net.backward, turned(x, lengths), lengths, module, threads, store=store)
     raw: Raw = {"parts": [one, two]}
     for name in ("h", "c"):
         if name in one:
@@ -64,9 +69,9 @@ def run(net: Network, x: Array, lengths: Array | None, module: Any, threads: int
     return raw
 
 
-def run_cell(problem: Problem, module: Any, threads: int) -> Raw:
+def run_cell(problem: Problem, module: Any, threads: int, *, store: str = "all", out: Raw | None = None) -> Raw:
     """Forward pass of one cell; without a readout the state is the output."""
-    raw: Raw = module.forward_raw(problem, threads)
+    raw: Raw = module.forward_raw(problem, threads, store=store, out=out)
     if "V" not in problem.weights:
         raw["y"] = raw["h"]
     return raw

@@ -26,9 +26,16 @@ def _function(problem: Problem, verb: str) -> Any:
     return getattr(_core.recurrent(), f"{problem.cell}_{verb}")
 
 
-def forward_raw(problem: Problem, threads: int) -> dict[str, Array]:
-    """Outputs y (N,T,o), states h (N,T,h) (and c of an LSTM), status (N,), failed_at (N,): the first bad step, or -1."""
-    result: dict[str, Array] = _function(problem, "forward")(**_shared(problem), threads=threads)
+def forward_raw(
+    problem: Problem, threads: int, *, store: str = "all", out: dict[str, Array] | None = None
+) -> dict[str, Array]:
+    """Outputs y (N,T,o), states h (N,T,h) (and c of an LSTM), status (N,), failed_at (N,): the first bad step, or -1.
+
+    With store="outputs" only y, or h where the state is the output. A step is bad too where x is not finite. Arrays of `out`
+    are written to.
+    """
+    compute = _function(problem, "forward")
+    result: dict[str, Array] = compute(**_shared(problem), threads=threads, states=store == "all", out=out)
     return result
 
 

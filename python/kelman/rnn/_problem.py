@@ -209,14 +209,15 @@ def require_inputs_finite(x: Array, lengths: Array | None) -> None:
     )
 
 
-def forward_problem(rnn: Any, x: Any, lengths: Any) -> tuple[Problem, Layout]:
-    """Check and lay out what `forward` was given."""
+def forward_problem(rnn: Any, x: Any, lengths: Any, *, check: bool = True) -> tuple[Problem, Layout]:
+    """Check and lay out what `forward` was given; with `check`, that the inputs are finite."""
     net = as_network(rnn)
     array, ragged, layout = as_series(x, "x", net.dims.inputs, "i")
     ends = as_lengths(lengths, ragged, *array.shape[:2])
     dtype = common_dtype(array.dtype, net.dtype)
     array = laid_out(array, dtype, 1)
-    require_inputs_finite(array, ends)
+    if check:
+        require_inputs_finite(array, ends)
     if isinstance(net, Cell):
         return cell_problem(net, array, ends), layout
     if net.dims.N is not None and len(array) != net.dims.N:

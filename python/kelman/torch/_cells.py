@@ -136,7 +136,9 @@ def targets(problem: Any, inside: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(weight > 0, y, 0), weight
 
 
-def forward_raw(problem: Any, threads: int = 1) -> dict[str, NDArray[Any]]:
+def forward_raw(
+    problem: Any, threads: int = 1, *, store: str = "all", out: dict[str, NDArray[Any]] | None = None
+) -> dict[str, NDArray[Any]]:
     """Run the network over every series.
 
     Parameters
@@ -144,6 +146,10 @@ def forward_raw(problem: Any, threads: int = 1) -> dict[str, NDArray[Any]]:
     problem : kelman.rnn Problem
     threads : int
         Not used: PyTorch has its own threads.
+    store : {"outputs", "all"}
+        "outputs": only y, or h where the state is the output.
+    out : dict of arrays, optional
+        Arrays that the results are written to, by name.
 
     Returns
     -------
@@ -155,11 +161,15 @@ def forward_raw(problem: Any, threads: int = 1) -> dict[str, NDArray[Any]]:
     posed = pose(problem)
     with torch.no_grad():
         tracks = {name: part for name, part in posed.run(problem)._asdict().items() if part is not None}
-        fine = torch.stack([part.isfinite().all(-1) for part in tracks.values()]).all(0)
+        fine = torch.stack([part.isfinite().all(-1) for part in (posed.x, *tracks.values())]).all(0)
         bad = posed.inside & ~fine
         found = {name: torch.where(posed.inside[..., None], part, torch.nan) for name, part in tracks.items()}
     failed = bad.any(1)
-    arrays = {name: part.numpy() for name, part in found.items()}
+    kept = tuple(found) if store == "all" else ("y" if "V" in problem.weights else "h",)
+    arrays = {name: found[name].numpy() for name in kept}
+    for name, given in (out or {}).items():
+        np.copyto(given, arrays[name])
+        arrays[name] = given
     arrays["status"] = torch.where(failed, NOT_FINITE, 0).numpy().astype(np.int32)
     arrays["failed_at"] = torch.where(failed, bad.int().argmax(1), -1).numpy()
     return arrays

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The forward pass: outputs and states of all series, and whether all numbers are finite.
+//
+//     h_k = cell(h_{k-1}, x_k),  y_k = readout(h_k, x_k)                    k = 1..T, for each of N series
+//
+// Some steps at a time: inputs are brought into panels, results written from them. Shapes as in sequence.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "kelman/core/status.hpp"
+#include "kelman/rnn/sequence.hpp"
+
+namespace kelman::rnn {
+
+/// Results of a forward pass (null fields are not kept), and per series whether and when a number, of x too, was not
+/// finite.
+template <class S>
+struct Outputs {
+  Field<S> y;               // (N,T,o)
+  Field<S> h;               // (N,T,h)
+  Field<S> c;               // (N,T,state - h)
+  std::int32_t* status;     // (N)
+  std::int64_t* failed_at;  // (N)
+};
+
+/// Whether numbers are finite: 0 times each, added up, is 0. Several sums, so that none waits for another.
+template <class S>
+class FiniteCheck {
+ public:
+  void add(const S* numbers, Index registers) {
+    Index j = 0;
+    for (; j + count <= registers; j += count)
+#pragma GCC unroll 4
+      for (Index s = 0; s < count; ++s) sums_[s] = fused(V(S(0)), load<V>(numbers + (j + s) * lanes<V>), sums_[s]);
+    for (; j < registers; ++j) sums_[0] = fused(V(S(0)), load<V>(numbers + j * lanes<V>), sums_[0]);
+  }
+  bool passed() const { return all(sums_[0] + sums_[1] + sums_[2] + sums_[3] == V(S(0))); }
+
+ private:
+  using V = Register<S>;
+  static constexpr Index count = 4;
+  V sums_[count] = {V(S(0)), V(S(0)), V(S(0)), V(S(0))};
+};
+
+/// Forward pass of one block after another with one workspace.
+template <class S>
+class BlockForward {
+ public:
+  BlockForward(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in, const Outputs<S>& out, Index packs,
+               Interrupt& stop)
+      : cell_(cell),
+        readout_(readout),
+        in_(in),
+        out_(out),
+        stop_(stop),
+        packs_(packs),
+        tape_step_(step_of<S>(cell.tape(), packs)),
+        x_step_(step_of<S>(cell.inputs(), packs)),
+        y_step_(step_of<S>(readout.outputs(), packs)),
+        start_(memory_.take<S>(cell.state() * packs * register_lanes<S>, true)),
+        tape_(memory_.take<S>(detail::chunk_steps * tape_step_, true)),
+        x_(memory_.take<S>(detail::chunk_steps * x_step_, true)),
+        y_(memory_.take<S>(detail::chunk_steps * y_step_, true)) {}
+
+  void run(Index first) {
+    const Group<S> group(in_, first, packs_);
+    const Index lanes = group.lanes(), hidden = cell_.hidden();
+    S* previous = start_;
+    gather_start(cell_, in_, group, previous);
+    for (Index begin = 0; begin < in_.steps; begin += detail::chunk_steps) {
+      if (begin % detail::steps_between_checks == 0 && stop_.check()) return;
+      const Index steps = std::min(detail::chunk_steps, in_.steps - begin);
+      gather_inputs(cell_, in_, group, begin, steps, x_, x_step_);
+      for (Index k = 0; k < steps; ++k) {
+        S* const now = tape_ + k * tape_step_;
+        run_step(cell_, group, begin + k, previous, x_ + k * x_step_, now);
+        if (readout_.there()) readout_.forward(now, x_ + k * x_step_, y_ + k * y_step_, packs_);
+        previous = now;  // of a full chunk the last place, which the next one does not begin with
+      }
+      if (out_.y) group.scatter(y_, y_step_, readout_.outputs(), begin, steps, out_.y);
+      if (out_.h) group.scatter(tape_, tape_step_, hidden, begin, steps, out_.h);
+      if (out_.c) group.scatter(tape_ + hidden * lanes, tape_step_, cell_.state() - hidden, begin, steps, out_.c);
+      if (!finite(steps)) report(group, begin, steps);
+    }
+    stream_fence();
+    constexpr S nan = std::numeric_limits<S>::quiet_NaN();
+    if (out_.y) group.fill_past_end(out_.y, readout_.outputs(), in_.steps, nan);
+    if (out_.h) group.fill_past_end(out_.h, hidden, in_.steps, nan);
+    if (out_.c) group.fill_past_end(out_.c, cell_.state() - hidden, in_.steps, nan);
+  }
+
+ private:
+  /// Whether all inputs, states and outputs of the chunk are finite. A sum of multiples of all of h is not finite where
+  /// one of h is not: outputs that are such sums speak for h.
+  bool finite(Index steps) const {
+    const bool sums = readout_.there() && readout_.activation() == activation_of<Identity>;
+    const Index first = (sums ? cell_.hidden() : 0) * packs_, state = cell_.state() * packs_ - first;
+    FiniteCheck<S> check;
+    for (Index k = 0; k < steps; ++k) {
+      check.add(x_ + k * x_step_, cell_.inputs() * packs_);
+      if (state > 0) check.add(tape_ + k * tape_step_ + first * register_lanes<S>, state);
+      if (readout_.there()) check.add(y_ + k * y_step_, readout_.outputs() * packs_);
+    }
+    return check.passed();
+  }
+
+  void report(const Group<S>& group, Index begin, Index steps) const {
+    for (Index l = 0; l < group.used(); ++l) {
+      const Index n = group.series(l);
+      for (Index k = 0; k < steps && begin + k < group.length(l) && out_.status[n] == 0; ++k) {
+        const auto good = [&](const S* panel, Index rows) {
+          for (Index j = 0; j < rows; ++j)
+            if (!std::isfinite(panel[j * group.lanes() + l])) return false;
+          return true;
+        };
+        if (good(x_ + k * x_step_, cell_.inputs()) && good(tape_ + k * tape_step_, cell_.state()) &&
+            (!readout_.there() || good(y_ + k * y_step_, readout_.outputs())))
+          continue;
+        out_.status[n] = static_cast<std::int32_t>(Status::non_finite);
+        out_.failed_at[n] = begin + k;
+      }
+    }
+  }
+
+  const Cell<S>& cell_;
+  const Readout<S>& readout_;
+  const Inputs<S>& in_;
+  const Outputs<S>& out_;
+  Interrupt& stop_;
+  Index packs_, tape_step_, x_step_, y_step_;
+  Workspace memory_;
+  S *start_, *tape_, *x_, *y_;
+};
+
+/// Forward pass of all series.
+template <class S>
+void forward(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in, const Outputs<S>& out, int threads,
+             Interrupt& stop) {
+  std::fill_n(out.status, in.series, 0);
+  std::fill_n(out.failed_at, in.series, std::int64_t(-1));
+  const detail::Cut<S> cut(in.series);
+  threads = useful_threads(threads, detail::operations(cell, readout, in));
+  PerWorker<BlockForward<S>> workers(worker_count(cut.blocks, 1, threads));
+  parallel_chunks(cut.blocks, 1, threads, stop, [&](Index block, Index, Index worker) {
+    workers.of(worker, cell, readout, in, out, cut.packs, stop).run(block * cut.lanes);
+  });
+}
+
+}  // namespace kelman::rnn
