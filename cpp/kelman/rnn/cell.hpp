@@ -34,11 +34,13 @@ struct Sizes {
   Index weights;  // numbers of all weight arrays
 };
 
-/// What a gradient is made of: panels of some steps, in order of time.
+/// What a gradient is made of: panels of some steps, in order of time. Before the rows of the previous state lie a row
+/// of ones and, before it, those of the input.
 template <class S>
 struct Span {
-  Rows<S> previous;  // (state)
   Rows<S> x;         // (inputs)
+  Rows<S> one;       // (1)
+  Rows<S> previous;  // (state)
   Rows<S> now;       // (tape)
   Rows<S> errors;    // (seeds)
   Index steps, packs;

@@ -76,34 +76,38 @@ class BlockGradient {
         out_(out),
         stop_(stop),
         packs_(packs),
-        tape_step_(step_of<S>(cell.tape(), packs)),
+        panel_step_(step_of<S>(cell.inputs() + 1 + cell.tape(), packs)),
         x_step_(step_of<S>(cell.inputs(), packs)),
         y_step_(step_of<S>(readout.outputs(), packs)),
         error_step_(step_of<S>(cell.seeds(), packs)),
+        state_step_(step_of<S>(cell.state(), packs)),
         state_numbers_(cell.state() * packs * register_lanes<S>),
-        chunk_(chunk_of(2 * (tape_step_ + x_step_ + y_step_ + error_step_))),
-        segment_(segment_of(tape_step_ + x_step_ + y_step_, in.steps)),
+        tape_at_((cell.inputs() + 1) * packs * register_lanes<S>),
+        chunk_(chunk_of(2 * (panel_step_ + y_step_ + error_step_))),
+        segment_(segment_of(panel_step_ + y_step_, in.steps)),
         segments_((in.steps + segment_ - 1) / segment_),
-        tape_(memory_.take<S>((segment_ + 1) * tape_step_, true)),
-        x_(memory_.take<S>(segment_ * x_step_, true)),
-        y_(memory_.take<S>(segment_ * y_step_, true)),
-        errors_(memory_.take<S>(chunk_ * error_step_, true)),
-        carried_(memory_.take<S>(state_numbers_, true)),
-        starts_(memory_.take<S>(segments_ * state_numbers_, true)),
-        given_(memory_.take<S>(chunk_ * std::max({y_step_, x_step_, step_of<S>(cell.state(), packs)}), true)),
-        mask_(memory_.take<S>(chunk_ * y_step_, true)) {}
+        panels_(take((segment_ + 1) * panel_step_)),
+        y_(take(segment_ * y_step_)),
+        errors_(take(chunk_ * error_step_)),
+        carried_(take(state_numbers_)),
+        starts_(take(segments_ * state_numbers_)),
+        given_(take(std::max(chunk_, detail::chunk_steps) * std::max({y_step_, x_step_, state_step_}))),
+        mask_(take(std::max(chunk_, detail::chunk_steps) * y_step_)) {
+    const Index lanes = packs * register_lanes<S>;
+    for (Index k = 0; k <= segment_; ++k) std::copy_n(ones<S>.data(), lanes, tape(k) - lanes);
+  }
 
   /// Adds loss, weight and gradients of the block that begins with this series; gradients by series are written.
   void add(Index first, LossSums& sums) {
     const Group<S> group(in_, first, packs_);
     gather_start(cell_, in_, group, starts_);
     for (Index s = 0; s + 1 < segments_; ++s) {
-      sweep_to_end(group, s);
-      std::copy_n(tape_ + segment_ * tape_step_, state_numbers_, starts_ + (s + 1) * state_numbers_);
+      sweep_to_end(group, s, nullptr);
+      std::copy_n(tape(segment_), state_numbers_, starts_ + (s + 1) * state_numbers_);
     }
     std::fill_n(carried_, state_numbers_, S(0));
     for (Index s = segments_; s-- > 0;) {
-      sweep_to_end(group, s);
+      sweep_to_end(group, s, &sums);
       if (stop_.requested()) return;
       sweep_back(group, s, sums);
     }
@@ -125,42 +129,52 @@ class BlockGradient {
     return std::max<Index>(1, std::min(steps, std::max(chunk_, fitting)));
   }
   Index steps_of(Index segment) const { return std::min(segment_, in_.steps - segment * segment_); }
-  S* tape(Index k) { return tape_ + k * tape_step_; }
+  S* take(Index numbers) { return memory_.take<S>(numbers, true); }
+  /// A panel holds the input of a step, a row of ones, and the tape of the step before.
+  S* x(Index k) { return panels_ + k * panel_step_; }
+  S* tape(Index k) { return x(k) + tape_at_; }
 
-  /// Through one segment from the state before it, with tape, inputs and outputs kept.
-  void sweep_to_end(const Group<S>& group, Index segment) {
+  /// Through one segment from the state before it, with tape, inputs and outputs kept; with `sums`, the loss is added,
+  /// and outputs become its gradient.
+  void sweep_to_end(const Group<S>& group, Index segment, LossSums* sums) {
     const Index begin = segment * segment_, steps = steps_of(segment);
-    std::copy_n(starts_ + segment * state_numbers_, state_numbers_, tape_);
-    for (Index k = 0; k < steps; ++k) {
-      if (k % detail::steps_between_checks == 0 && stop_.check()) return;
-      if (k % detail::chunk_steps == 0)
-        gather_inputs(cell_, in_, group, begin + k, std::min(detail::chunk_steps, steps - k), x_ + k * x_step_,
-                      x_step_);
-      run_step(cell_, group, begin + k, tape(k), x_ + k * x_step_, tape(k + 1));
-      readout_.forward(tape(k + 1), x_ + k * x_step_, y_ + k * y_step_, packs_);
+    std::copy_n(starts_ + segment * state_numbers_, state_numbers_, tape(0));
+    for (Index first = 0; first < steps; first += detail::chunk_steps) {
+      if (first % detail::steps_between_checks == 0 && stop_.check()) return;
+      const Index end = std::min(first + detail::chunk_steps, steps);
+      gather_inputs(cell_, in_, group, begin + first, end - first, x(first), panel_step_);
+      for (Index k = first; k < end; ++k) {
+        run_step(cell_, group, begin + k, tape(k), x(k), tape(k + 1));
+        readout_.forward(tape(k + 1), x(k), y_ + k * y_step_, packs_);
+      }
+      if (sums != nullptr && targets_ != nullptr) to_loss(group, begin, first, end - first, *sums);
     }
   }
 
   void sweep_back(const Group<S>& group, Index segment, LossSums& sums) {
-    const Index begin = segment * segment_;
+    const Index begin = segment * segment_, lanes = group.lanes();
     for (Index end = steps_of(segment); end > 0;) {
       if (stop_.check()) return;
       const Index first = (end - 1) / chunk_ * chunk_, steps = end - first;
-      if (targets_ != nullptr) {
-        to_loss(group, begin, first, steps, sums);
-      } else {
-        to_given(group, begin, first, steps);
-      }
+      if (upstream_ != nullptr) to_given(group, begin, first, steps);
       for (Index k = steps; k-- > 0;) {
         const Index at = first + k;
         readout_.backward(y_ + at * y_step_, carried_, packs_);
-        if (upstream_ != nullptr) add_to_state(group, begin + at, given_ + k * step_of<S>(cell_.state(), packs_));
-        cell_.backward(tape(at), x_ + at * x_step_, tape(at + 1), carried_, errors_ + k * error_step_, packs_);
+        if (upstream_ != nullptr) add_to_state(group, begin + at, given_ + k * state_step_);
+        cell_.backward(tape(at), x(at), tape(at + 1), carried_, errors_ + k * error_step_, packs_);
       }
-      const Rows<S> x{x_ + first * x_step_, x_step_}, now{tape(first + 1), tape_step_};
+      const auto rows = [&](const S* data) { return Rows<S>{data, panel_step_}; };
       double* const gradient = sums.gradient.data();
-      cell_.add_gradient({{tape(first), tape_step_}, x, now, {errors_, error_step_}, steps, packs_}, gradient);
-      readout_.add_gradient({y_ + first * y_step_, y_step_}, now, x, steps, packs_, gradient + cell_.weights());
+      cell_.add_gradient({rows(x(first)),
+                          rows(tape(first) - lanes),
+                          rows(tape(first)),
+                          rows(tape(first + 1)),
+                          {errors_, error_step_},
+                          steps,
+                          packs_},
+                         gradient);
+      readout_.add_gradient({y_ + first * y_step_, y_step_}, rows(tape(first + 1) - lanes), rows(x(first)), steps,
+                            packs_, gradient + cell_.weights());
       if (out_.x) to_inputs(group, begin, first, steps);
       end = first;
     }
@@ -170,38 +184,40 @@ class BlockGradient {
   void to_loss(const Group<S>& group, Index begin, Index first, Index steps, LossSums& sums) {
     const Index outputs = readout_.outputs(), lanes = group.lanes(), columns = targets_->mask_columns;
     const bool linear = readout_.activation() == activation_of<Identity>;
+    const bool plain = columns == 0 && begin + first >= targets_->warmup && group.all_run(begin + first + steps - 1);
     group.gather(targets_->y, outputs, begin + first, steps, given_, y_step_);
     if (columns > 0) group.gather(targets_->mask, columns, begin + first, steps, mask_, y_step_);
     std::array<S, static_cast<std::size_t>(Group<S>::most)> runs;
-    for (Index p = 0; p < packs_; ++p) {
-      const Index own = p * kelman::lanes<V>;
-      V loss(S(0)), weights(S(0));
-      for (Index k = 0; k < steps; ++k) {
-        V running(S(begin + first + k >= targets_->warmup ? 1 : 0));
-        if (!group.all_run(begin + first + k)) {
-          group.running(begin + first + k, true, runs.data());
-          running = running * load<V>(runs.data() + own);
-        }
-        S *const y = y_ + (first + k) * y_step_ + own, *const target = given_ + k * y_step_ + own;
-        const S* const mask = mask_ + k * y_step_ + own;
-        for (Index j = 0; j < outputs; ++j) {
-          const Index at = j * lanes;
-          const V wanted = load<V>(target + at), got = load<V>(y + at);
-          V weight = running;
-          if (columns > 0) weight = select(weight > V(S(0)), load<V>(mask + (columns == 1 ? 0 : at)), V(S(0)));
-          const auto counts = (wanted == wanted) & (weight > V(S(0)));
-          weight = select(counts, weight, V(S(0)));
-          const V error = select(counts, got - wanted, V(S(0)));
-          loss = fused(weight * error, error, loss);
-          weights += weight;
-          store((linear ? y : target) + at, select(counts, V(S(2)) * weight * error, V(S(0))));
-          if (!linear) store(y + at, select(counts, got, V(S(0))));
-        }
+    V loss(S(0)), weights(S(0));
+    const auto add = [&](S* y, S* target, const V& given_weight) {
+      const V wanted = load<V>(target), got = load<V>(y);
+      const auto counts = (wanted == wanted) & (given_weight > V(S(0)));
+      const V weight = select(counts, given_weight, V(S(0))), error = select(counts, got - wanted, V(S(0)));
+      const V half = weight * error;
+      loss = fused(half, error, loss);
+      weights += weight;
+      store(linear ? y : target, select(counts, half + half, V(S(0))));
+      if (!linear) store(y, select(counts, got, V(S(0))));
+    };
+    for (Index k = 0; k < steps; ++k) {
+      S *const y = y_ + (first + k) * y_step_, *const target = given_ + k * y_step_;
+      if (plain) {
+        for (Index at = 0; at < outputs * lanes; at += kelman::lanes<V>) add(y + at, target + at, V(S(1)));
+        continue;
       }
-      for (int l = 0; l < kelman::lanes<V>; ++l) {
-        sums.loss += static_cast<double>(lane(loss, l));
-        sums.weight += static_cast<double>(lane(weights, l));
+      const bool counted = begin + first + k >= targets_->warmup;
+      group.running(begin + first + k, true, runs.data());
+      for (Index at = 0; at < outputs * lanes; at += kelman::lanes<V>) {
+        const Index lane = at % lanes;
+        V weight = load<V>(runs.data() + lane) * V(S(counted ? 1 : 0));
+        if (columns > 0)
+          weight = select(weight > V(S(0)), load<V>(mask_ + k * y_step_ + (columns == 1 ? lane : at)), V(S(0)));
+        add(y + at, target + at, weight);
       }
+    }
+    for (int l = 0; l < kelman::lanes<V>; ++l) {
+      sums.loss += static_cast<double>(lane(loss, l));
+      sums.weight += static_cast<double>(lane(weights, l));
     }
     for (Index k = 0; !linear && k < steps; ++k) {
       S* const y = y_ + (first + k) * y_step_;
@@ -214,10 +230,9 @@ class BlockGradient {
   /// counts.
   void to_given(const Group<S>& group, Index begin, Index first, Index steps) {
     const Index outputs = readout_.outputs(), numbers = outputs * group.lanes();
-    const Index state_step = step_of<S>(cell_.state(), packs_);
     std::array<S, static_cast<std::size_t>(Group<S>::most)> runs;
     if (upstream_->y) group.gather(upstream_->y, outputs, begin + first, steps, mask_, y_step_);
-    if (upstream_->h) group.gather(upstream_->h, cell_.hidden(), begin + first, steps, given_, state_step);
+    if (upstream_->h) group.gather(upstream_->h, cell_.hidden(), begin + first, steps, given_, state_step_);
     for (Index k = 0; k < steps; ++k) {
       S* const y = y_ + (first + k) * y_step_;
       group.running(begin + first + k, true, runs.data());
@@ -228,7 +243,7 @@ class BlockGradient {
       } else {
         std::fill_n(y, numbers, S(0));
       }
-      if (upstream_->h) group.silence(given_ + k * state_step, cell_.hidden(), runs.data());
+      if (upstream_->h) group.silence(given_ + k * state_step_, cell_.hidden(), runs.data());
     }
   }
 
@@ -262,9 +277,10 @@ class BlockGradient {
   const Upstream<S>* upstream_;
   const SeriesGradients<S>& out_;
   Interrupt& stop_;
-  Index packs_, tape_step_, x_step_, y_step_, error_step_, state_numbers_, chunk_, segment_, segments_;
+  Index packs_, panel_step_, x_step_, y_step_, error_step_, state_step_, state_numbers_, tape_at_, chunk_, segment_,
+      segments_;
   Workspace memory_;
-  S *tape_, *x_, *y_, *errors_, *carried_, *starts_, *given_, *mask_;
+  S *panels_, *y_, *errors_, *carried_, *starts_, *given_, *mask_;
 };
 
 namespace detail {

@@ -39,11 +39,11 @@ NormalEquations normal_equations(const Cell<double>& cell, const Readout<double>
   prefix template void jacobian_vector(const Cell<S>&, const Readout<S>&, const Inputs<S>&, const Direction<S>&,     \
                                        const Tangents<S>&, int, Interrupt&);
 
-#define KELMAN_RNN_PRODUCTS(prefix, S)                                                      \
-  prefix template void affine(S*, Index, Index, From<S>, std::initializer_list<Term<S>>);   \
-  prefix template void outer(Rows<S>, Index, Rows<S>, Index, Index, Index, double*, Index); \
-  prefix template void diagonal(Rows<S>, Index, Rows<S>, Index, Index, double*);            \
-  prefix template void activate(Activation, S*, Index);                                     \
+#define KELMAN_RNN_PRODUCTS(prefix, S)                                                            \
+  prefix template void affine(S*, Index, Index, From<S>, std::initializer_list<Term<S>>);         \
+  prefix template void outer(Rows<S>, Index, Rows<S>, Index, Index, std::initializer_list<Sums>); \
+  prefix template void diagonal(Rows<S>, Index, Rows<S>, Index, Index, double*);                  \
+  prefix template void activate(Activation, S*, Index);                                           \
   prefix template void times_slope(Activation, const S*, const S*, S*, Index);
 
 #ifndef KELMAN_RNN_INSTANTIATING_SWEEPS

@@ -6,8 +6,9 @@
 //
 //     affine    Y (rows x L) = c + M1 X1 + M2 X2 + ...   tiles of rows are held in registers while the columns of all M
 //                                                        go by; an entry's sum runs in the order written here
-//     outer     G (rows x cols) += sum over steps and lanes of E_r X_c      tiles of G in registers over all steps
-//     diagonal  the same where r = c only; row_sums  with X = 1
+//     outer     G (rows x cols) += sum over steps and lanes of E_r X_c      tiles of G in registers over all steps;
+//                                                        columns may belong to several arrays
+//     diagonal  the same where r = c only
 //
 // Neither tiles nor packs change the order in which an entry of `affine` is summed: what a series gives depends neither
 // on its place nor on its neighbours, to the bit.
@@ -192,10 +193,23 @@ struct Rows {
   Rows from(Index row, Index lanes) const { return {data + row * lanes, step}; }
 };
 
+/// Columns of `outer` that belong to one array: to[r * row + c].
+struct Sums {
+  Index cols;
+  double* to;
+  Index row;
+};
+
 namespace detail {
 
+/// Where a column goes: to[r * row].
+struct Column {
+  double* to;
+  Index row;
+};
+
 template <class S, int rows, int cols>
-void outer_tile(Rows<S> e, Rows<S> x, Index steps, Index packs, double* to, Index to_row) {
+void outer_tile(Rows<S> e, Rows<S> x, Index steps, Index packs, const Column* to, Index first_row) {
   using V = Register<S>;
   constexpr Index width = register_lanes<S>;
   const Index row = packs * width;
@@ -217,12 +231,12 @@ void outer_tile(Rows<S> e, Rows<S> x, Index steps, Index packs, double* to, Inde
   }
   S out[rows * cols];
   lane_sums(sums, out);
-  for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < cols; ++c) to[r * to_row + c] += static_cast<double>(out[r * cols + c]);
+  for (int c = 0; c < cols; ++c)
+    for (int r = 0; r < rows; ++r) to[c].to[(first_row + r) * to[c].row] += static_cast<double>(out[r * cols + c]);
 }
 
 template <class S>
-using OuterTile = void (*)(Rows<S>, Rows<S>, Index, Index, double*, Index);
+using OuterTile = void (*)(Rows<S>, Rows<S>, Index, Index, const Column*, Index);
 
 template <class S>
 inline constexpr auto outer_tiles = []<int... k>(std::integer_sequence<int, k...>) {
@@ -245,22 +259,36 @@ void affine(S* to, Index rows, Index packs, From<S> from, std::initializer_list<
   }
 }
 
-/// to[r * to_row + c] += sum over steps and lanes of E_r X_c.
+/// Adds the sums over steps and lanes of E_r X_c, where the columns of X are those of one array after another.
 template <class S>
-void outer(Rows<S> e, Index rows, Rows<S> x, Index cols, Index steps, Index packs, double* to, Index to_row) {
+void outer(Rows<S> e, Index rows, Rows<S> x, Index steps, Index packs, std::initializer_list<Sums> parts) {
+  Index cols = 0;
+  for (const Sums& part : parts) cols += part.cols;
   if (rows == 0 || cols == 0) return;
   const detail::Groups down(rows, detail::outer_rows), across(cols, detail::outer_cols);
   const Index lanes = packs * register_lanes<S>;
   // some groups of rows, for which the columns go by, stay in the first cache
   const Index bytes = steps * lanes * detail::outer_rows * static_cast<Index>(sizeof(S));
   const Index together = std::max<Index>(1, detail::outer_bytes / std::max<Index>(1, bytes));
-  for (Index begin = 0; begin < down.groups; begin += together)
-    for (Index j = 0; j < across.groups; ++j)
+  for (Index begin = 0; begin < down.groups; begin += together) {
+    const Sums* part = parts.begin();
+    Index col = 0;  // of this part
+    for (Index j = 0; j < across.groups; ++j) {
+      std::array<detail::Column, detail::outer_cols> to;
+      for (int c = 0; c < across.size(j); ++c, ++col) {
+        while (col == part->cols) {
+          ++part;
+          col = 0;
+        }
+        to[static_cast<std::size_t>(c)] = {part->to + col, part->row};
+      }
       for (Index i = begin; i < std::min(begin + together, down.groups); ++i) {
         const auto tile = static_cast<std::size_t>((down.size(i) - 1) * detail::outer_cols + across.size(j) - 1);
         detail::outer_tiles<S>[tile](e.from(down.first(i), lanes), x.from(across.first(j), lanes), steps, packs,
-                                     to + down.first(i)* to_row + across.first(j), to_row);
+                                     to.data(), down.first(i));
       }
+    }
+  }
 }
 
 /// A panel row of ones.
@@ -270,12 +298,6 @@ inline constexpr std::array<S, static_cast<std::size_t>(max_packs* register_lane
   for (S& one : row) one = S(1);
   return row;
 }();
-
-/// to[r] += sum over steps and lanes of E_r.
-template <class S>
-void row_sums(Rows<S> e, Index rows, Index steps, Index packs, double* to) {
-  outer<S>(e, rows, {ones<S>.data(), 0}, 1, steps, packs, to, 1);
-}
 
 /// to[r] += sum over steps and lanes of E_r X_r.
 template <class S>

@@ -94,12 +94,12 @@ class Readout {
     if (direct_) affine<S>(dx, inputs_, packs, {nullptr, dx}, {{&D_back_, g}});
   }
 
-  /// adds the gradients of V, c, D over some steps
-  void add_gradient(Rows<S> g, Rows<S> h, Rows<S> x, Index steps, Index packs, double* to) const {
+  /// adds the gradients of V, c, D over some steps; before the rows of h lies a row of ones
+  void add_gradient(Rows<S> g, Rows<S> one_and_h, Rows<S> x, Index steps, Index packs, double* to) const {
     if (!there_) return;
-    outer(g, outputs_, h, hidden_, steps, packs, to, hidden_);
-    row_sums(g, outputs_, steps, packs, to + outputs_ * hidden_);
-    if (direct_) outer(g, outputs_, x, inputs_, steps, packs, to + outputs_ * (hidden_ + 1), inputs_);
+    double *const c = to + outputs_ * hidden_, *const D = c + outputs_;
+    outer(g, outputs_, one_and_h, steps, packs, {{1, c, 1}, {hidden_, to, hidden_}});
+    if (direct_) outer(g, outputs_, x, steps, packs, {{inputs_, D, inputs_}});
   }
 
   /// y_dot along directions of h, x (or null) and the weights (or null)

@@ -71,16 +71,16 @@ class Elman final : public Cell<S> {
 
   void add_gradient(const Span<S>& span, double* to) const override {
     const Index h = this->hidden(), i = this->inputs();
-    outer(span.errors, h, span.previous, h, span.steps, span.packs, to, h);
-    outer(span.errors, h, span.x, i, span.steps, span.packs, to + h * h, i);
-    row_sums(span.errors, h, span.steps, span.packs, to + h * (h + i));
+    const auto add = [&](Index first_row, Rows<S> columns, std::initializer_list<Sums> sums) {
+      outer(span.errors.from(first_row, span.lanes()), h, columns, span.steps, span.packs, sums);
+    };
+    add(0, span.x, {{i, to + h * h, i}, {1, to + h * (h + i), 1}, {h, to, h}});
     to += h * (h + i + 1);
-    const Rows<S> linear = span.errors.from(h, span.lanes());
     if (has_A_) {
-      outer(linear, h, span.previous, h, span.steps, span.packs, to, h);
+      add(h, span.previous, {{h, to, h}});
       to += h * h;
     }
-    if (has_B_) outer(linear, h, span.x, i, span.steps, span.packs, to, i);
+    if (has_B_) add(h, span.x, {{i, to, i}});
   }
 
   void tangent(const S* seed, const S* /*previous*/, const S* previous_dot, const S* x_dot, const S* now, S* now_dot,

@@ -91,15 +91,15 @@ class Gru final : public Cell<S> {
   void add_gradient(const Span<S>& span, double* to) const override {
     const Index h = this->hidden(), i = this->inputs(), L = span.lanes(), steps = span.steps, packs = span.packs;
     const Rows<S> e_n = span.errors.from((after_ ? 3 : 2) * h, L);
-    outer(span.errors, (after_ ? 3 : 2) * h, span.previous, h, steps, packs, to, h);
-    if (!after_) outer(e_n, h, span.now.from(4 * h, L), h, steps, packs, to + 2 * h * h, h);
-    to += 3 * h * h;
-    outer(span.errors, 2 * h, span.x, i, steps, packs, to, i);
-    outer(e_n, h, span.x, i, steps, packs, to + 2 * h * i, i);
-    to += 3 * h * i;
-    row_sums(span.errors, 2 * h, steps, packs, to);
-    row_sums(e_n, h, steps, packs, to + 2 * h);
-    if (after_) row_sums(span.errors.from(2 * h, L), h, steps, packs, to + 3 * h);
+    double *const U = to, *const U_n = U + 2 * h * h, *const W = U_n + h * h, *const W_n = W + 2 * h * i;
+    double *const b = W_n + h * i, *const b_n = b + 2 * h, *const d = b_n + h;
+    outer(span.errors, 2 * h, span.x, steps, packs, {{i, W, i}, {1, b, 1}, {h, U, h}});
+    outer(e_n, h, span.x, steps, packs, {{i, W_n, i}, {1, b_n, 1}});
+    if (after_) {
+      outer(span.errors.from(2 * h, L), h, span.one, steps, packs, {{1, d, 1}, {h, U_n, h}});
+    } else {
+      outer(e_n, h, span.now.from(4 * h, L), steps, packs, {{h, U_n, h}});
+    }
   }
 
   void tangent(const S* seed, const S* previous, const S* previous_dot, const S* x_dot, const S* now, S* now_dot,

@@ -71,9 +71,8 @@ class Lstm final : public Cell<S> {
 
   void add_gradient(const Span<S>& span, double* to) const override {
     const Index h = this->hidden(), i = this->inputs(), L = span.lanes(), steps = span.steps, packs = span.packs;
-    outer(span.errors, 4 * h, span.previous, h, steps, packs, to, h);
-    outer(span.errors, 4 * h, span.x, i, steps, packs, to + 4 * h * h, i);
-    row_sums(span.errors, 4 * h, steps, packs, to + 4 * h * (h + i));
+    double *const W = to + 4 * h * h, *const b = W + 4 * h * i;
+    outer(span.errors, 4 * h, span.x, steps, packs, {{i, W, i}, {1, b, 1}, {h, to, h}});
     if (P_ == nullptr) return;
     to += 4 * h * (h + i + 1);
     diagonal(span.errors, h, span.previous.from(h, L), steps, packs, to);
