@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .._arrays import one_of
-from ..config import thread_count
+from ..config import backend_name, thread_count
 from ..errors import NumericalWarning
 from ..models import Cell
 from . import _compute
@@ -80,10 +80,15 @@ def loss_and_grad(
     """
     one_of(loss, "loss", ("mse",))
     net, count = as_network(rnn), thread_count(threads)
-    problem, _ = loss_problem(net, x, y, mask=mask, lengths=lengths, warmup=warmup, steps=steps)
     needed = ("loss_and_grad",) if isinstance(net, Cell) else ("forward", "vjp")
     module = _compute.backend_for(net, backend, *needed)
-    value, _, gradients = _compute.loss_and_grad(net, problem, module, count)
+    # the core reads every number anyway: of a finite loss that counts all targets, all of them and the inputs are finite
+    trusts = isinstance(net, Cell) and backend_name(backend) == "core"
+    given: dict[str, Any] = {"mask": mask, "lengths": lengths, "warmup": warmup, "steps": steps}
+    problem, _ = loss_problem(net, x, y, **given, check=not trusts)
+    value, weight, gradients = _compute.loss_and_grad(net, problem, module, count)
+    if trusts and not (math.isfinite(value) and problem.mask is None and weight == cast("Array", problem.y).size):
+        loss_problem(net, x, y, **given)
     if not math.isfinite(value):
         value = math.inf
         warnings.warn(

@@ -236,10 +236,11 @@ def loss_problem(
     warmup: Any = 0,
     steps: Any = "all",
     dtype: Dtype | None = None,
+    check: bool = True,
 ) -> tuple[Problem, Layout]:
-    """Check and lay out what a loss was given; at least one number must be counted."""
+    """Check and lay out what a loss was given; with `check`, also its numbers, at least one of which must be counted."""
     net = as_network(rnn)
-    problem, layout = forward_problem(net, x, lengths)
+    problem, layout = forward_problem(net, x, lengths, check=check)
     last = one_of(steps, "steps", ("all", "last")) == "last"
     y = spread_last(y, problem, layout, net.dims.outputs) if last else y
     target, ragged, target_layout = as_series(y, "y", net.dims.outputs, "o", nan_is_missing=True)
@@ -250,7 +251,7 @@ def loss_problem(
     if ragged is not None and (ragged != problem.lengths).any():
         n = int(np.argmax(ragged != problem.lengths))
         raise KelmanError(f"y[{n}]: expected {cast('Array', problem.lengths)[n]} steps as in x[{n}], got {ragged[n]}")
-    complete = bool(np.isfinite(target).all())
+    complete = not check or bool(np.isfinite(target).all())
     if not complete:
         read = target if problem.lengths is None else np.where(within(problem.lengths, target), target, 0)
         require_no_infinity(read, "y")
@@ -269,7 +270,8 @@ def loss_problem(
         mask=weights,
         warmup=skipped,
     )
-    if not complete or weights is not None or (problem.lengths is not None and problem.lengths.max() <= skipped):
+    masked = weights is not None or (problem.lengths is not None and problem.lengths.max() <= skipped)
+    if not complete or (check and masked):
         _require_something_counted(result)
     return result, layout
 
