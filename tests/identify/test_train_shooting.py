@@ -213,7 +213,10 @@ def test_multiple_shooting_by_lbfgs_finds_a_free_oscillation() -> None:
 
 CONVEX: dict[str, tuple[Any, dict[str, Any]]] = {
     "elman": (lambda: elman(11, h=2, o=1), {}),
-    "elman, learnt start, l2": (lambda: elman(12, h=2, o=1, start="shared"), {"learn_h0": True, "warmup": 0, "l2": 1e-4}),
+    "elman, learnt start, l2": (
+        lambda: elman(12, h=2, o=1, start="shared"),
+        {"learn_h0": True, "warmup": 0, "l2": 1e-4},
+    ),
     "linear": (lambda: elman(13, h=2, o=1, hidden="identity"), {}),
     "gru, learnt start": (lambda: gru(18, h=2, o=1, start="shared"), {"learn_h0": True, "warmup": 0}),
     "lstm": (lambda: lstm(15, h=2, o=1), {}),
