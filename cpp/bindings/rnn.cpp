@@ -184,6 +184,18 @@ py::object run_gauss_newton_each(const Call<double>& call, const rnn::Targets<do
   return result;
 }
 
+py::object run_jacobian(const Call<double>& call, bool learn_h0, int threads) {
+  const Index size = call.cell->weights() + call.readout.weights() + (learn_h0 ? call.cell->state() : 0);
+  py::array_t<double> J = fresh<double>({call.in.series, call.in.steps, call.readout.outputs(), size});
+  double* const to = J.mutable_data();
+  const Index count = J.size();
+  without_gil([&](Interrupt& stop) {
+    std::fill_n(to, count, 0.0);
+    rnn::jacobian(*call.cell, call.readout, call.in, learn_h0, to, threads, stop);
+  });
+  return std::move(J);
+}
+
 /// The verbs of one kind of cell.
 void register_cell(py::module_& m, const std::string& kind) {
   using py::arg;
@@ -262,6 +274,16 @@ void register_cell(py::module_& m, const std::string& kind) {
         "For multiple shooting: the sums loss, JtJ (P,P) and Jtr (P) over the weights, and of each series start "
         "(N,s,P+s) = J_start'W [J, J_start], right (N,s) = J_start'We, end (N,s), the last state, and end_dot "
         "(N,s,P+s), its derivatives; s counts h (and c).");
+  m.def(
+      (kind + "_jacobian").c_str(),
+      [kind](Dict weights, Dict options, Object output, Object h0, Object c0, Object x, Object lengths, bool learn_h0,
+             int threads) {
+        return run_jacobian(Call<double>(kind, weights, options, output, h0, c0, x, lengths), learn_h0, threads);
+      },
+      arg("weights"), arg("options"), arg("output"), arg("h0"), arg("c0"), arg("x"), arg("lengths"), arg("learn_h0"),
+      arg("threads"),
+      "Derivatives of the outputs (of h without a readout) by the parameters of _gauss_newton, (N,T,o,P); zero past a "
+      "series' end.");
 }
 
 }  // namespace

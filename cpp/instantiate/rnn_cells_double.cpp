@@ -23,4 +23,9 @@ NormalEquations normal_equations(const Cell<double>& cell, const Readout<double>
   return gauss_newton(cell, readout, in, targets, learns_start, each, threads, stop);
 }
 
+void jacobian(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in, bool learns_start,
+              double* to, int threads, Interrupt& stop) {
+  output_jacobian(cell, readout, in, learns_start, to, threads, stop);
+}
+
 }  // namespace kelman::rnn

@@ -94,7 +94,7 @@ def test_a_bidirectional_network_learns_what_comes(method: Any) -> None:
     y = np.append(x[1:], np.nan)
     both = kelman.Bidirectional(elman(1, 2), elman(1, 2), np.zeros((1, 4)), None)
     result = kelman.train(both, x, y, method=method, learning_rate=2e-2)
-    assert result.method == ("lbfgs" if method == "auto" else "adam")
+    assert result.method == ("lm" if method == "auto" else "adam")
     assert result.loss < 0.02
     assert kelman.train(4, x, y, max_iterations=20).loss > 0.9
 
@@ -106,9 +106,9 @@ def test_a_stack_learns_what_its_layers_alone_cannot() -> None:
     x = np.random.default_rng(3).normal(size=2_000)
     y = kelman.forward(truth, x).y
     like = kelman.Stack([elman(1, 1, hidden="identity"), elman(1, 1, 1, hidden="identity")])
-    result = kelman.train(like, x, y, warmup=30, starts=3)
-    assert result.method == "lbfgs" and "several cells" in result.why and result.radius < 0.9
-    assert result.loss < 1e-8 * y.var()
+    for method in ("auto", "lbfgs"):
+        result = kelman.train(like, x, y, warmup=30, starts=3, method=method)
+        assert result.loss < 1e-8 * y.var() and result.radius < 0.9
     assert kelman.train(1, x, y, hidden="identity", warmup=30).loss > 1e-2 * y.var()
 
 
@@ -150,7 +150,8 @@ def test_adam_takes_the_steps_of_pytorch() -> None:
 
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "lbfgs": {"max_iterations": 12, "starts": 2},
+    "lm": {"max_iterations": 6, "starts": 2},
+    "lbfgs": {"method": "lbfgs", "max_iterations": 12, "starts": 2},
     "adam": {"method": "adam", "max_iterations": 8, "window": 50, "schedule": "onecycle", "l2": 1e-3},
     "learnt start": {"max_iterations": 8, "learn_h0": True, "warmup": 0},
 }
@@ -228,8 +229,47 @@ def test_several_outputs_are_whitened() -> None:
     assert result.loss == pytest.approx(plain.loss, rel=0.02)
 
 
+def test_levenberg_marquardt_goes_deeper_than_lbfgs() -> None:
+    """Two layers whose own data they meet to the noise: LM gets there, L-BFGS is still above it after 500 iterations."""
+    rng = np.random.default_rng(0)
+
+    def orthogonal(gain: float) -> np.ndarray:
+        return gain * np.asarray(np.linalg.qr(rng.normal(size=(3, 3)))[0])
+
+    x = rng.normal(size=(20, 200, 1))
+    below = kelman.Elman(orthogonal(0.6), rng.normal(size=(3, 1)), None, None, None)
+    truth = kelman.Stack(
+        [below, kelman.Elman(orthogonal(0.5), rng.normal(size=(3, 3)), None, rng.normal(size=(1, 3)), None)]
+    )
+    y = kelman.forward(truth, x).y
+    noise = 0.05 * y.std()
+    y = y + noise * rng.normal(size=y.shape)
+    like = kelman.Stack([elman(1, 3), elman(3, 3, 1)])
+    one, two = (kelman.train(like, x, y, method=m, starts=1) for m in ("lm", "lbfgs"))
+    assert one.loss < 1.1 * noise**2 and one.loss < two.loss
+
+
+def test_the_method_says_why() -> None:
+    """LM for few weights; L-BFGS for many, for very long series, and in PyTorch; what was asked for in any case."""
+    z = series(63, 80)
+    small, large = kelman.Stack([elman(1, 2), elman(2, 2, 1)]), kelman.Stack([elman(1, 10), elman(10, 10, 1)])
+    long = np.random.default_rng(0).normal(size=800_000)
+    found = [
+        kelman.train(net, x, x, max_iterations=1, **options)
+        for net, x, options in (
+            (small, z, {}),
+            (large, z, {}),
+            (small, z, {"backend": "torch"}),
+            (small, long, {"warmup": 0}),
+            (large, z, {"method": "lm"}),
+        )
+    ]
+    assert [result.method for result in found] == ["lm", "lbfgs", "lbfgs", "lbfgs", "lm"]
+    words = ("at most 200", "more than 200", "compiled core only", "fill the memory", "asked for")
+    assert all(word in result.why for word, result in zip(words, found, strict=True))
+
+
 REFUSED = {
-    "lm": ({"method": "lm"}, "method: only a network of one cell"),
     "subspace": ({"start": "subspace"}, "start: only a network of one cell"),
     "grow": ({"start": "grow"}, "start: only a network of one cell"),
     "lasso": ({"group_lasso": 1.0}, "group_lasso: only a network of one cell"),

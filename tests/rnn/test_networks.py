@@ -10,6 +10,7 @@ import pytest
 
 import kelman
 from kelman.errors import BackendError, KelmanError, NonFiniteError, NumericalWarning
+from kelman.rnn import _composed_equations
 from tests.cell_oracle import cell_forward, cell_gradient, network_forward, squared
 from tests.rnn.cells import CELLS, COMPOSED, both, elman, gru, lstm
 from tests.rnn.networks import data
@@ -197,13 +198,45 @@ def test_starts_per_series_must_fit_the_data() -> None:
         kelman.rnn.pack(gru(8, start=4), learn_h0=True)
 
 
-def test_what_is_not_offered_is_refused_by_name() -> None:
-    """Normal equations, and training by them, are for networks of one cell."""
-    x, y = data(9, 2, 20)
-    with pytest.raises(KelmanError, match="normal equations are there for one cell"):
-        kelman.rnn.gauss_newton(kelman.Stack([gru(9)]), x, y)
-    with pytest.raises(KelmanError, match="method: only a network of one cell is trained that way"):
-        kelman.train(kelman.Stack([gru(9)]), x, y, method="lm")
+@pytest.mark.parametrize("memory", ["enough", "one series"])
+@pytest.mark.parametrize("learn_h0", [False, True])
+@pytest.mark.parametrize("kind", COMPOSED)
+def test_normal_equations_of_several_cells(
+    kind: str, learn_h0: bool, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stacks and bidirectional networks against a Jacobian by central differences: ragged, with gaps, a mask, a warm-up."""
+    if memory != "enough":
+        monkeypatch.setattr(_composed_equations, "GROUP", 1)
+    net = COMPOSED[kind](12)
+    x, y = data(12, 3, 9, 2, net.dims.outputs)
+    y[0, 3] = np.nan
+    lengths, mask, theta = [9, 4, 6], np.random.default_rng(12).random(y.shape), kelman.rnn.pack(net, learn_h0=learn_h0)
+    w = mask * ~np.isnan(y)
+    w[:, :1] = 0
+    w[np.arange(9)[None] >= np.array(lengths)[:, None]] = 0
+
+    def outputs(at: np.ndarray) -> np.ndarray:
+        found = kelman.forward(kelman.rnn.unpack(net, at, learn_h0=learn_h0), x, lengths=lengths).y
+        return np.where(w > 0, found, 0)
+
+    J = np.stack([(outputs(theta + e) - outputs(theta - e)) / 2e-5 for e in 1e-5 * np.eye(theta.size)], axis=-1)
+    error = outputs(theta) - np.where(w > 0, np.nan_to_num(y), 0)
+    expected = np.einsum("ntop,nto,ntoq->pq", J, w, J) / w.sum()
+    given: dict[str, Any] = {"mask": mask, "lengths": lengths, "warmup": 1}
+    gradient = kelman.loss_and_grad(kelman.rnn.unpack(net, theta, learn_h0=learn_h0), x, y, **given)
+    for backend in BACKENDS:
+        found = kelman.rnn.gauss_newton(net, x, y, learn_h0=learn_h0, backend=backend, **given)
+        assert found.loss == pytest.approx(gradient[0], rel=1e-12)
+        np.testing.assert_allclose(found.JtJ, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+        right = np.einsum("ntop,nto->p", J, w * error) / w.sum()
+        np.testing.assert_allclose(found.Jtr, right, rtol=0, atol=1e-8 * np.abs(right).max())
+
+
+def test_an_overflow_in_normal_equations_of_several_cells() -> None:
+    """Layers that overflow have an infinite loss, and no equations."""
+    wild = kelman.Elman([[3.0]], [[1.0]], None, None, None, "identity")
+    found = kelman.rnn.gauss_newton(kelman.Stack([wild, elman(1, i=1)]), np.ones((1, 800, 1)), np.ones((1, 800, 2)))
+    assert found.loss == np.inf and np.isnan(found.JtJ).all()
 
 
 @pytest.mark.parametrize("learn_h0", [False, True])

@@ -207,3 +207,24 @@ def test_normal_equations_of_every_series_agree(kind: str) -> None:
     assert one.keys() == two.keys()
     for name, value in two.items():
         np.testing.assert_allclose(one[name], value, rtol=0, atol=1e-12 * np.abs(value).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("learn_h0", [False, True])
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.parametrize("kind", CELLS)
+def test_the_jacobian_of_the_outputs_agrees_and_makes_the_normal_equations(
+    kind: str, read: bool, learn_h0: bool
+) -> None:
+    """Both backends, zeros past the lengths; J'J and J'e are the normal equations."""
+    net = CELLS[kind](9, start="shared", read=read, **({"direct": True, "output": "tanh"} if read else {}))
+    x, y = data(9, 3, 7, 2, net.dims.outputs)
+    problem, _ = loss_problem(net, x, y, lengths=LENGTHS)
+    one, two = (
+        _registry.backend("rnn", name).jacobian_raw(problem, 1, learn_h0=learn_h0) for name in ("core", "torch")
+    )
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * np.abs(two).max())
+    outside = np.arange(7)[None] >= np.array(LENGTHS)[:, None]
+    assert (one[outside] == 0).all() and (one[~outside] != 0).any()
+    _, total, JtJ, _ = _registry.backend("rnn", "core").gauss_newton_raw(problem, 1, learn_h0=learn_h0)
+    J = one.reshape(-1, one.shape[3])
+    np.testing.assert_allclose(J.T @ J / total, JtJ, rtol=0, atol=1e-12 * np.abs(JtJ).max())

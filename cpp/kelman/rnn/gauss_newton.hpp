@@ -136,27 +136,21 @@ class Sensitivities {
 
   /// Adds one series to the sums.
   void add_series(Index n, double& loss, double& weight, detail::RowSums& sums, Interrupt& stop) {
-    const auto group = Group<double>::single(in_, n, max_packs);
-    double *previous = tape_, *now = tape_ + tape_step_;
-    double *dots = dots_, *dots_now = dots_ + panels_ * tape_step_;
-    gather_start(cell_, in_, group, previous);
-    std::fill_n(dots, panels_ * tape_step_, 0.0);
-    for (Index j = 0; j < start_; ++j) at(dots, weights_ + j, j, tape_step_) = 1.0;
-    for (Index k = 0; k < in_.length(n); ++k) {
-      if (k % 16 == 0 && stop.check()) return;
-      gather_inputs(cell_, in_, group, k, 1, x_, 0);
-      cell_.forward(previous, x_, now, max_packs);
-      for (Index q = 0; q < panels_; ++q) {
-        cell_.tangent(seed(q, previous, now), previous, dots + q * tape_step_, nullptr, now, dots_now + q * tape_step_,
-                      max_packs);
-      }
-      if (k >= targets_.warmup) add_outputs(n, k, now, dots_now, loss, weight, sums);
-      std::swap(previous, now);
-      std::swap(dots, dots_now);
-    }
+    walk(n, stop, [&](Index k, const double* now, const double* dots) {
+      if (k >= targets_.warmup) add_outputs(n, k, now, dots, loss, weight, sums);
+    });
     flush(sums);
-    last_ = previous;
-    last_dots_ = dots;
+  }
+
+  /// Writes the Jacobian of one series' outputs, (length, outputs, size).
+  void write_series(Index n, double* to, Interrupt& stop) {
+    walk(n, stop, [&](Index, const double* now, const double* dots) {
+      run_outputs(now, dots);
+      for (Index j = 0; j < readout_.outputs(); ++j, to += size_, waiting_ = 0) {
+        add_row(j, 1.0, 0.0, now);
+        for (Index p = 0; p < size_; ++p) to[p] = rows_[p / L * capacity_ * L + p % L];
+      }
+    });
   }
 
   /// Start and end of the series that was added last, as number n; `sums` are those of this series alone.
@@ -177,6 +171,31 @@ class Sensitivities {
  private:
   static constexpr Index L = detail::RowSums::lanes;
 
+  /// Runs network and sensitivities over one series; `at_step(k, tape, sensitivities)` after each step.
+  template <class F>
+  void walk(Index n, Interrupt& stop, F&& at_step) {
+    const auto group = Group<double>::single(in_, n, max_packs);
+    double *previous = tape_, *now = tape_ + tape_step_;
+    double *dots = dots_, *dots_now = dots_ + panels_ * tape_step_;
+    gather_start(cell_, in_, group, previous);
+    std::fill_n(dots, panels_ * tape_step_, 0.0);
+    for (Index j = 0; j < start_; ++j) at(dots, weights_ + j, j, tape_step_) = 1.0;
+    for (Index k = 0; k < in_.length(n); ++k) {
+      if (k % 16 == 0 && stop.check()) return;
+      gather_inputs(cell_, in_, group, k, 1, x_, 0);
+      cell_.forward(previous, x_, now, max_packs);
+      for (Index q = 0; q < panels_; ++q) {
+        cell_.tangent(seed(q, previous, now), previous, dots + q * tape_step_, nullptr, now, dots_now + q * tape_step_,
+                      max_packs);
+      }
+      at_step(k, now, dots_now);
+      std::swap(previous, now);
+      std::swap(dots, dots_now);
+    }
+    last_ = previous;
+    last_dots_ = dots;
+  }
+
   /// Number `row` of the derivative by parameter p, in panels of `step` numbers.
   static double& at(double* panels, Index p, Index row, Index step) { return panels[p / L * step + row * L + p % L]; }
 
@@ -191,12 +210,16 @@ class Sensitivities {
     return to;
   }
 
-  void add_outputs(Index n, Index k, const double* now, const double* dots, double& loss, double& weight,
-                   detail::RowSums& sums) {
-    const Index outputs = readout_.outputs();
+  void run_outputs(const double* now, const double* dots) {
     readout_.forward(now, x_, y_, max_packs);
     for (Index q = 0; q < panels_; ++q)
       readout_.tangent(nullptr, now, dots + q * tape_step_, x_, nullptr, y_, y_dots_ + q * y_step_, max_packs);
+  }
+
+  void add_outputs(Index n, Index k, const double* now, const double* dots, double& loss, double& weight,
+                   detail::RowSums& sums) {
+    const Index outputs = readout_.outputs();
+    run_outputs(now, dots);
     const double* target = targets_.y.at(n, k);
     for (Index j = 0; j < outputs; ++j) {
       double w = std::isnan(target[j]) ? 0.0 : 1.0;
@@ -289,6 +312,19 @@ inline NormalEquations gauss_newton(const Cell<double>& cell, const Readout<doub
   total.loss = each == nullptr ? total.loss / total.weight : total.loss;
   parts.front().write(scale, total);
   return total;
+}
+
+/// The whole Jacobian of the outputs, (N, T, outputs, size) at `to`, which holds zeros: for layers below another.
+inline void output_jacobian(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in,
+                            bool learns_start, double* to, int threads, Interrupt& stop) {
+  const Targets<double> none{};
+  std::vector<Sensitivities> own;
+  for (Index worker = 0; worker < worker_count(in.series, 1, threads); ++worker)
+    own.emplace_back(cell, readout, in, none, learns_start);
+  parallel_chunks(in.series, 1, threads, stop, [&](Index n, Index, Index worker) {
+    Sensitivities& one = own[static_cast<std::size_t>(worker)];
+    one.write_series(n, to + n * in.steps * readout.outputs() * one.size(), stop);
+  });
 }
 
 }  // namespace kelman::rnn

@@ -27,6 +27,8 @@ CellPointer<float> make_cell(const cells::Lstm<float>::Weights& weights);
 NormalEquations normal_equations(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in,
                                  const Targets<double>& targets, bool learns_start, const SeriesEquations* each,
                                  int threads, Interrupt& stop);
+void jacobian(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in, bool learns_start,
+              double* to, int threads, Interrupt& stop);
 
 #define KELMAN_RNN_SWEEPS(prefix, S)                                                                                 \
   prefix template class Readout<S>;                                                                                  \

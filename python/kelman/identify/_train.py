@@ -105,8 +105,8 @@ def train(
         What the input columns are and what is predicted (see `Elman`); the read-outs need it.
     method : {"auto", "lm", "lbfgs", "adam"}
         Levenberg-Marquardt (small networks: best), L-BFGS, or Adam with minibatches and early stopping. "auto" is "lm" up
-        to 400 weights where the backend has normal equations for the network, which it has for networks of one cell, else
-        "lbfgs"; the result says why.
+        to 400 weights (200 in a network of several cells, whose derivatives along a series must also fit the memory) where
+        the backend has normal equations for the network, else "lbfgs"; the result says why.
     start : {"auto", "random", "subspace", "grow", "given"}
         "random": U half an orthogonal matrix, small W and V. "subspace": the linear model of the data (a long regression
         on past inputs, realised with as many states as stand above its noise), at small gain where the network is curved.

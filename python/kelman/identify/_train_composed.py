@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Training of stacks and bidirectional networks: the same run on a vector that holds the weights of all cells.
 
-Loss and gradient are composed cell by cell (`kelman.rnn._compute`), data are scaled at the first layer and the readout.
+Loss, gradient and normal equations are composed cell by cell (`kelman.rnn._compute`, `_composed_equations`), data are scaled at the first layer and the readout.
 Starts are the given weights or random ones; the readout of a random start is fitted to its states.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..models import Bidirectional, Cell, Stack
+from ..rnn._composed_equations import normal_equations
 from ..rnn._compute import cells_of, loss_and_grad, run
 from ._train_begin import TRIAL_STEPS
 from ._train_data import shortened
@@ -105,6 +106,12 @@ class ComposedObjective(Objective):
             loss, _, found = loss_and_grad(self.network(theta), used, self.backend, self.threads)
             parts = _flat(self.template, found, self.learn_h0)
         return loss, np.concatenate(parts)
+
+    def data_equations(self, theta: Array) -> tuple[float, float, Array, Array]:
+        """Loss, total weight, JtJ and Jtr, composed of the cells' derivatives."""
+        net = self.network(theta)
+        with np.errstate(all="ignore"):  # an overflow is an infinite loss
+            return normal_equations(net, self.problem, self.backend, self.threads, learn_h0=self.learn_h0)
 
     def radius(self, theta: Array) -> float:
         """Largest spectral radius among the linear cells; NaN where there is none."""

@@ -124,12 +124,19 @@ class Objective:
 
     def normal_equations(self, theta: Array) -> tuple[float, Array, Array]:
         """Loss, JtJ and Jtr of the data alone; the loss is infinite where the network overflows."""
-        loss, _, JtJ, Jtr = self.backend.gauss_newton_raw(self.at(theta), self.threads, learn_h0=self.learn_h0)
+        loss, _, JtJ, Jtr = self.data_equations(theta)
         finite = np.isfinite(loss) and np.isfinite(JtJ).all() and np.isfinite(Jtr).all()
         if self.frozen is not None:
             JtJ[self.frozen], JtJ[:, self.frozen], Jtr[self.frozen] = 0, 0, 0
             JtJ[self.frozen, self.frozen] = 1
         return float(loss) if finite else np.inf, JtJ, Jtr
+
+    def data_equations(self, theta: Array) -> tuple[float, float, Array, Array]:
+        """Loss, total weight, JtJ and Jtr as the backend gives them."""
+        found: tuple[float, float, Array, Array] = self.backend.gauss_newton_raw(
+            self.at(theta), self.threads, learn_h0=self.learn_h0
+        )
+        return found
 
     def measured(self, theta: Array, problem: Problem | None) -> tuple[float, Array]:
         """Loss and gradient of the data alone."""

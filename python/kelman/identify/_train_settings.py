@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .._arrays import as_count, as_floats, one_of
+from ..config import backend_name
 from ..errors import BackendError, KelmanError
 from ..models import GRU, LSTM, Bidirectional, Cell, Elman, Stack
-from ..rnn._compute import backend_for
+from ..rnn._compute import backend_for, cells_of
 from ..rnn._parameters import pack
 from ..rnn._problem import counted, is_ragged, within
 from ._train_adam import AdamOptions
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 LM_WEIGHTS = 400
 """Up to this many weights "auto" means Levenberg-Marquardt."""
+
+LM_COMPOSED = (200, 2**25)
+"""The same for a network of several cells, and the most numbers of one series' derivatives of a layer by all weights."""
 
 LARGEST = 1e140
 """Data above this are refused: squares of residuals, and of their sums, must be numbers."""
@@ -128,9 +132,9 @@ def settle(
     composed, top = not isinstance(template, Cell), top_of(template)
     if composed:
         start = _of_several(
-            template, method, start, group_lasso=group_lasso, segment=segment, shrinkage=shrinkage, carry=adam["carry"]
+            template, start, group_lasso=group_lasso, segment=segment, shrinkage=shrinkage, carry=adam["carry"]
         )
-    method, why = _method(template, one_of(method, "method", ("auto", "lm", "lbfgs", "adam")), backend)
+    method, why = _method(template, problem, one_of(method, "method", ("auto", "lm", "lbfgs", "adam")), backend)
     start = one_of(start, "start", ("auto", "random", "subspace", "grow", "given"))
     if start == "auto":
         plain = top.V is None or (is_guarded(template) and (method != "lm" or segment is not None))
@@ -187,13 +191,13 @@ def settle(
     )
 
 
-def _method(template: Any, method: str, backend: str | None) -> tuple[str, str]:
+def _method(template: Any, problem: Problem, method: str, backend: str | None) -> tuple[str, str]:
     """The method, and why it was taken."""
     if method not in ("auto", "lm"):
         return method, "asked for"
-    if not isinstance(template, Cell):
-        return "lbfgs", "a network of several cells has no normal equations"
     weights = pack(template).size
+    if not isinstance(template, Cell):
+        return ("lm", "asked for") if method == "lm" else _method_of_several(template, problem, backend)
     try:
         if not (isinstance(template, Elman) or backend != "torch"):
             raise BackendError("gauss_newton: PyTorch's side has it for Elman networks only")
@@ -212,15 +216,28 @@ def _method(template: Any, method: str, backend: str | None) -> tuple[str, str]:
     return "lm", f"{weights} weights, at most {LM_WEIGHTS}"
 
 
+def _method_of_several(net: Any, problem: Problem, backend: str | None) -> tuple[str, str]:
+    """The method that a network of several cells is trained by best, and why."""
+    weights, (most, numbers) = pack(net).size, LM_COMPOSED
+    what = f"{weights} weights in several cells"
+    if backend_name(backend) != "core":
+        return "lbfgs", f"{what}, whose derivatives are quick in the compiled core only"
+    if weights > most:
+        return "lbfgs", f"{what}, more than {most}"
+    if problem.x.shape[1] * weights * max(cell.dims.hidden for cell in cells_of(net)) > numbers:
+        return "lbfgs", f"{what}, on series whose derivatives would fill the memory"
+    return "lm", f"{what}, at most {most}"
+
+
 def _of_several(
-    net: Any, method: Any, start: Any, *, group_lasso: Any, segment: Any, shrinkage: Any, carry: bool
+    net: Any, start: Any, *, group_lasso: Any, segment: Any, shrinkage: Any, carry: bool
 ) -> str:  # fmt: skip
     """The start of a network of several cells; options that it has not got are refused."""
     refused = {
         "group_lasso": group_lasso != 0, "segment": segment is not None, "shrinkage": shrinkage not in ("auto", 0),
-        "carry": bool(carry), "method": method == "lm", "start": start in ("subspace", "grow"),
+        "carry": bool(carry), "start": start in ("subspace", "grow"),
     }  # fmt: skip
-    instead = {"method": '"lbfgs" or "adam"', "start": '"random" or "given"'}
+    instead = {"start": '"random" or "given"'}
     for name, bad in refused.items():
         if bad:
             advice = f"give {instead[name]}" if name in instead else "leave it out"

@@ -106,7 +106,7 @@ def _pull_both(
     elif g_y is not None:
         inside = within(lengths, h)
         h, read = np.where(inside, h, 0), np.where(inside, x, 0)
-        s = _before_output(net, h, read)
+        s = before_output(net, h, read)
         g_s = np.where(inside, g_y, 0) * ACTIVATIONS[net.output].derivative(s)
         found = {"V": _summed(g_s, h), "c": g_s.sum((0, 1), dtype="float64").astype(h.dtype)}
         if net.D is not None:
@@ -149,11 +149,12 @@ def turned(array: Array, lengths: Array | None) -> Array:
 def _read(net: Bidirectional, h: Array, x: Array) -> Array:
     if net.V is None:
         return h
-    y: Array = ACTIVATIONS[net.output].function(_before_output(net, h, x))
+    y: Array = ACTIVATIONS[net.output].function(before_output(net, h, x))
     return y
 
 
-def _before_output(net: Bidirectional, h: Array, x: Array) -> Array:
+def before_output(net: Bidirectional, h: Array, x: Array) -> Array:
+    """V h + D x + c."""
     s: Array = h @ net.V.astype(h.dtype).T + net.c.astype(h.dtype)
     return s if net.D is None else s + x @ net.D.astype(h.dtype).T
 

@@ -10,11 +10,13 @@ import numpy as np
 from ..config import thread_count
 from ..errors import KelmanError
 from ..models import Cell
+from ._composed_equations import normal_equations
 from ._compute import backend_for
 from ._problem import as_network, loss_problem
 
 if TYPE_CHECKING:
     from .._types import Array, ArrayLike, Backend
+    from ._problem import Network
 
 
 class GaussNewton(NamedTuple):
@@ -26,7 +28,7 @@ class GaussNewton(NamedTuple):
 
 
 def gauss_newton(
-    rnn: Cell,
+    rnn: Network,
     x: ArrayLike | list[Array],
     y: ArrayLike | list[Array],
     *,
@@ -45,8 +47,9 @@ def gauss_newton(
 
     Parameters
     ----------
-    rnn : Elman, GRU or LSTM
-        One cell: `Elman`, `GRU` or `LSTM`. The cost per step grows like h^4 and P^2: meant for up to a few hundred weights.
+    rnn : Elman, GRU, LSTM, Bidirectional or Stack
+        The cost per step grows like h^4 and P^2: meant for up to a few hundred weights. Of networks of several cells, the
+        derivatives of one series at least are held (h P numbers per step).
     x, y, mask, lengths, warmup, threads, backend
         As in `loss_and_grad`. Always computed in float64.
     learn_h0 : bool
@@ -66,11 +69,13 @@ def gauss_newton(
     (0.125, [-0.5, -0.25, -0.75, -0.25, -0.5])
     """
     net = as_network(rnn)
-    if not isinstance(net, Cell):
-        raise KelmanError(f"rnn: normal equations are there for one cell (Elman, GRU or LSTM), not for {net!r}")
     problem, _ = loss_problem(net, x, y, mask=mask, lengths=lengths, warmup=warmup, dtype=np.dtype(np.float64))
     if learn_h0 and net.dims.N is not None:
         raise KelmanError("learn_h0: the start must be shared by all series; this network has one per series")
-    compute = backend_for(net, backend, "gauss_newton").gauss_newton_raw
-    loss, _, JtJ, Jtr = compute(problem, thread_count(threads), learn_h0=learn_h0)
+    if isinstance(net, Cell):
+        compute = backend_for(net, backend, "gauss_newton").gauss_newton_raw
+        loss, _, JtJ, Jtr = compute(problem, thread_count(threads), learn_h0=learn_h0)
+    else:
+        module = backend_for(net, backend, "jacobian")
+        loss, _, JtJ, Jtr = normal_equations(net, problem, module, thread_count(threads), learn_h0=learn_h0)
     return GaussNewton(loss, JtJ, Jtr)

@@ -93,3 +93,9 @@ def gauss_newton_each_raw(problem: Problem, threads: int) -> dict[str, Any]:
     compute = _function(problem, "gauss_newton_each")
     result: dict[str, Any] = compute(**_shared(problem), **_targets(problem), threads=threads)
     return result
+
+
+def jacobian_raw(problem: Problem, threads: int, *, learn_h0: bool) -> Array:
+    """Derivatives (N,T,o,P) of the outputs by the parameters of `gauss_newton_raw`; zero past the lengths; float64 only."""
+    J: Array = _function(problem, "jacobian")(**_shared(problem), learn_h0=learn_h0, threads=threads)
+    return J

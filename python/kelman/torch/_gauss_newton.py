@@ -126,11 +126,32 @@ def gauss_newton_each_raw(problem: Any, threads: int = 1) -> dict[str, Any]:
     return {name: value if isinstance(value, float) else value.numpy().copy() for name, value in found.items()}
 
 
-def _dense(problem: Any, learn_h0: bool) -> tuple[float, float, NDArray[Any], NDArray[Any]]:
-    """Normal equations from the whole Jacobian, row by row by autograd: for cells with gates, and small problems."""
+def jacobian_raw(problem: Any, threads: int = 1, *, learn_h0: bool) -> NDArray[Any]:
+    """Derivatives of the outputs by the weights, row by row by autograd.
+
+    Parameters
+    ----------
+    problem : kelman.rnn Problem
+        In float64.
+    threads : int
+        Not used.
+    learn_h0 : bool
+        Whether the start, shared by all series, counts among the weights.
+
+    Returns
+    -------
+    ndarray, shape (N, T, o, P)
+        Zero past the lengths.
+    """
+    del threads
     posed = pose(problem)
-    target, weight = targets(problem, posed.inside)
-    weight = weight.expand_as(target)
+    J = _jacobian(problem, posed, learn_h0)[0]
+    inside: NDArray[Any] = torch.where(posed.inside[..., None, None], J, 0).numpy()
+    return inside
+
+
+def _jacobian(problem: Any, posed: Any, learn_h0: bool) -> tuple[Tensor, Tensor]:
+    """The Jacobian (N, T, o, P) and the outputs."""
     starts = {name: value[0] for name, value in posed.starts.items()} if learn_h0 else {}
     point = posed.weights | starts
     names = tuple(point)
@@ -144,7 +165,16 @@ def _dense(problem: Any, learn_h0: bool) -> tuple[float, float, NDArray[Any], ND
     with torch.enable_grad():
         blocks = torch.autograd.functional.jacobian(outputs, tuple(point.values()))
         y = outputs(*point.values()).detach()
-    J = torch.cat([block.reshape(y.numel(), -1) for block in blocks], 1)
+    return torch.cat([block.reshape(*y.shape, -1) for block in blocks], 3), y
+
+
+def _dense(problem: Any, learn_h0: bool) -> tuple[float, float, NDArray[Any], NDArray[Any]]:
+    """Normal equations from the whole Jacobian, row by row by autograd: for cells with gates, and small problems."""
+    posed = pose(problem)
+    target, weight = targets(problem, posed.inside)
+    weight = weight.expand_as(target)
+    J, y = _jacobian(problem, posed, learn_h0)
+    J = J.reshape(y.numel(), -1)
     w, total = weight.reshape(-1), weight.sum()
     e = torch.where(weight > 0, y - target, 0).reshape(-1)
     JtJ, Jtr = J.mT @ (w[:, None] * J) / total, J.mT @ (w * e) / total

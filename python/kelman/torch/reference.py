@@ -8,7 +8,7 @@ what ``kelman validate`` holds the core against. Gradients come from autograd.
 from __future__ import annotations
 
 from kelman.torch._cells import forward_raw, jvp_raw, loss_and_grad_raw, vjp_raw
-from kelman.torch._gauss_newton import gauss_newton_each_raw, gauss_newton_raw
+from kelman.torch._gauss_newton import gauss_newton_each_raw, gauss_newton_raw, jacobian_raw
 from kelman.torch._gradient import gradient_raw
 from kelman.torch._linear import filter_raw, loglik, smooth_raw
 
@@ -18,6 +18,7 @@ __all__ = [
     "gauss_newton_each_raw",
     "gauss_newton_raw",
     "gradient_raw",
+    "jacobian_raw",
     "jvp_raw",
     "loglik",
     "loss_and_grad_raw",
