@@ -28,7 +28,7 @@ def samples(name: str, dtype: type) -> np.ndarray:
     info = np.finfo(dtype)
     sizes = np.exp(rng.uniform(np.log(float(info.smallest_normal)), np.log(1e3), 1500))
     denormal = rng.uniform(0, 1, 50) * float(info.smallest_normal)
-    steps = np.arange(-60, 61) * (np.log(2) / 2)
+    steps = np.concatenate([np.arange(-60, 61) * (np.log(2) / 2), np.arange(-99, 100) * (np.log(2) / 64)])
     near = np.concatenate([steps, steps * (1 + 1e-9), steps + 1e-6])
     ends = np.log(float(info.max)) * np.array([-1.07, -1.05, -1.03, -1.01, -1.0, -0.99, 0.99, 1.0, 1.01])
     common = rng.normal(0, 3, 1500)
@@ -78,13 +78,24 @@ def test_values_that_must_be_exact(dtype: type) -> None:
     np.testing.assert_array_equal(got, np.array([0, 1, np.nan], dtype))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_lane_gives_what_a_single_number_gives(name: str) -> None:
+def test_a_lane_gives_what_a_single_number_gives(name: str, dtype: type) -> None:
     """The place in a register does not change a bit."""
-    x = np.abs(np.random.default_rng(8).normal(0, 4, 133))
+    x = np.random.default_rng(8).normal(0, 4, 263).astype(dtype)
+    x = np.abs(x) if name in POSITIVE else x
     whole = _core.recurrent().elementwise(name, x)
     single = np.concatenate([_core.recurrent().elementwise(name, x[k : k + 1]) for k in range(len(x))])
     np.testing.assert_array_equal(whole, single)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_tanh_is_odd_and_neither_tanh_nor_sigmoid_leaves_its_range(dtype: type) -> None:
+    """To the bit: a number and its negative give results that differ in sign only, and none is larger than 1."""
+    x = np.abs(samples("tanh", dtype))
+    tanh, sigmoid = (_core.recurrent().elementwise(name, np.concatenate([x, -x])) for name in ("tanh", "sigmoid"))
+    np.testing.assert_array_equal(tanh[: len(x)], -tanh[len(x) :])
+    assert np.abs(tanh).max() == 1 and sigmoid.max() == 1 and sigmoid.min() == 0
 
 
 def test_what_is_not_a_known_function_of_a_vector_is_refused() -> None:

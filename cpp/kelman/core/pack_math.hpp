@@ -6,6 +6,13 @@
 //     sigmoid x = exp(-|x|) / (1 + exp(-|x|)), or 1 / (1 + exp(-|x|)) for x >= 0
 //     log1p e = 2 artanh(e / (2 + e)) for 0 <= e <= 1          softplus x = max(x, 0) + log1p(exp(-|x|))
 //
+// Where a table of 16 numbers lies in registers, r is 16 times smaller and exp r a quotient of two short sums:
+//
+//     x = (16 k + j) log(2) / 16 + r          t = tanh(r / 2)          exp x = 2^k 2^(j/16) (1 + t) / (1 - t)
+//
+// (Tang 1989, "Table-driven implementation of the exponential function", ACM Trans. Math. Softw. 15(2); tanh and
+// sigmoid divide anyhow).
+//
 // Polynomials interpolate at the Chebyshev nodes of their interval and are summed in pairs (Estrin), so that the chain
 // of dependent multiplications is short. At most 8 units in the last place off, results below the normal range
 // included; exact at 0 (with its sign where the function is odd), infinities and NaN.
@@ -16,6 +23,7 @@
 #include <cstddef>
 
 #include "kelman/core/pack.hpp"
+#include "kelman/core/registers.hpp"
 
 // Through a call, packs would pass by memory.
 #ifdef __GNUC__
@@ -68,6 +76,42 @@ struct Constants<float> {
                                               0.000198826901228F};
   static constexpr std::array<float, 5> artanh{0.33333333660265346F, 0.19999853165368411F, 0.14296179029576866F,
                                                0.10853287353049823F, 0.11612167437449065F};
+};
+
+/// 2^(j/16) / (1 + j/16) - 1: what 2^k (1 + j/16) lacks, which is the number with exponent k and mantissa j.
+inline constexpr std::array<double, 16> lacking{
+    0.0,
+    -0.017154087127139915,
+    -0.030659793186437637,
+    -0.0410200970469965,
+    -0.048634307997823145,
+    -0.053822619372583584,
+    -0.05684396025381115,
+    -0.05790918473955289,
+    -0.05719095841793664,
+    -0.05483126659872044,
+    -0.05094718436434411,
+    -0.045635358844886335,
+    -0.03897552542432624,
+    -0.031033290828524424,
+    -0.02186235391501735,
+    -0.011506290891794946,
+};
+
+/// Sums for the short reduction.
+template <Real T>
+struct ShortSums;
+template <>
+struct ShortSums<double> {
+  /// (tanh r - r) / r^3 in r^2 for |r| <= log(2) / 64, relative error of tanh 1.3e-19
+  static constexpr std::array<double, 3> tanh{-0.3333333333333322, 0.13333333316402163, -0.053964405530349646};
+  /// tanh(r / 2) / r in r^2 for |r| <= log(2) / 32, error of tanh 1.5e-17
+  static constexpr std::array<double, 3> tanh_of_half{0.49999999999999523, -0.04166666658542505, 0.004166320425694781};
+};
+template <>
+struct ShortSums<float> {
+  static constexpr std::array<float, 1> tanh{-0.3333255120817121F};                  // 1e-9
+  static constexpr std::array<float, 2> tanh_of_half{0.5F, -0.041664222583565451F};  // 2e-12
 };
 
 /// The bits of a number (or of each register of a pack) through f, which takes and gives unsigned integers.
@@ -146,6 +190,15 @@ template <Lanes V, Real T, std::size_t n>
   return in_pairs(terms, x);
 }
 
+/// a[0] + a[1] x + a[2] x^2 + ..., one after the other: fewest multiplications.
+template <Lanes V, Real T, std::size_t n>
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V in_line(const std::array<T, n>& a, const V& x) noexcept {
+  V sum(a[n - 1]);
+#pragma GCC unroll 16
+  for (std::size_t j = n - 1; j > 0; --j) sum = fused(sum, x, V(a[j - 1]));
+  return sum;
+}
+
 /// x = n log 2 + r: gives expm1 r, and n + round.
 template <Lanes V>
 [[nodiscard]] KELMAN_ALWAYS_INLINE inline V reduced_expm1(const V& x, V& rounded) noexcept {
@@ -188,35 +241,126 @@ template <Lanes V>
   return fused(scale, p, scale - V(scalar_of<V>(1)));
 }
 
-/// log(1 + e) for 0 <= e <= 1.
+/// log(1 + above / below) for 0 <= above <= below.
 template <Lanes V>
-[[nodiscard]] KELMAN_ALWAYS_INLINE inline V log1p_of_fraction(const V& e) noexcept {
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V log1p_of_quotient(const V& above, const V& below) noexcept {
   using T = scalar_of<V>;
-  const V s = e / (e + V(T(2)));
+  const V twice = above / fused(above, V(T(0.5)), below);
+  const V s = V(T(0.5)) * twice;
   const V square = s * s;
-  const V twice = s + s;
   return fused(twice * square, polynomial(Constants<T>::artanh, square), twice);
+}
+
+/// Powers 2^(n / 16 + extra) from n + round, where `round` of this struct was added: low bits of it are the exponent
+/// and the place in the table.
+template <Real T, int extra>
+struct Sixteenths {
+  using C = Constants<T>;
+  using Bits = typename unit::Bits<T>::type;
+  static constexpr T round = C::round + T(16 * (C::bias + extra));
+  static constexpr int shift = unit::Bits<T>::mantissa - 4;
+
+  /// 2^(k + extra) (1 + j/16) for n = 16 k + j.
+  template <Lanes V>
+  [[nodiscard]] KELMAN_ALWAYS_INLINE static V straight(const V& rounded) noexcept {
+    return on_bits(rounded, [](const auto& bits) { return bits << shift; });
+  }
+  /// What it lacks, as a factor.
+  template <Lanes V>
+  [[nodiscard]] KELMAN_ALWAYS_INLINE static V factor(const V& rounded) noexcept {
+    return on_bits(rounded, [](const auto& bits) { return unit::look_up<T>(factors, bits); });
+  }
+  /// 2^(n / 16 + extra).
+  template <Lanes V>
+  [[nodiscard]] KELMAN_ALWAYS_INLINE static V power(const V& rounded) noexcept {
+    return on_bits(rounded, [](const auto& bits) { return (bits << shift) + unit::look_up<T>(differences, bits); });
+  }
+
+ private:
+  static constexpr std::array<Bits, 16> table(auto entry) {
+    std::array<Bits, 16> out{};
+    for (std::size_t j = 0; j < 16; ++j) {
+      out[j] = static_cast<Bits>(entry(1 + static_cast<double>(j) / 16, lacking[j]));
+    }
+    return out;
+  }
+  static constexpr std::array<Bits, 16> factors =
+      table([](double, double lack) { return std::bit_cast<Bits>(T(lack)); });
+  static constexpr std::array<Bits, 16> differences = table([](double straight, double lack) {
+    return std::bit_cast<Bits>(T(straight + straight * lack)) - std::bit_cast<Bits>(T(straight));
+  });
+};
+
+/// tanh x = (q + t) / (q + 1) with q = h (1 + t), h = (exp(2a) - 1) / 2, t = tanh(x - a) for x = a + r >= 0, a the
+/// nearest multiple of log(2) / 32.
+template <Lanes V>
+[[nodiscard]] KELMAN_ALWAYS_INLINE inline V tanh_by_table(const V& x) noexcept {
+  using T = scalar_of<V>;
+  using C = Constants<T>;
+  using Power = Sixteenths<T, -1>;
+  const V size = min(without_sign(x), V(C::saturated));
+  const V rounded = fused(size, V(32 * C::log2_e), V(Power::round));
+  // log 2 in one part: its error is a share of a, and so no larger a share of tanh x
+  const V r = fused_minus(rounded - V(Power::round), V((C::log_2_high + C::log_2_low) / 32), size);
+  const V square = r * r;
+  const V t = fused(r * square, in_line(ShortSums<T>::tanh, square), r);
+  const V straight = Power::straight(rounded);
+  const V h = fused(straight, Power::factor(rounded), straight - V(T(0.5)));
+  const V q = fused(h, t, h);
+  return with_sign((q + t) / (q + V(T(1))), x);
+}
+
+/// exp x = above / below for x where 2^lift exp x is no larger than a number can be; below is about 2^lift.
+template <Lanes V>
+KELMAN_ALWAYS_INLINE inline void exp_as_quotient(const V& x, V& above, V& below) noexcept {
+  using T = scalar_of<V>;
+  using C = Constants<T>;
+  using Power = Sixteenths<T, C::lift>;
+  const V within = max(x, V(C::smallest));
+  const V rounded = fused(within, V(16 * C::log2_e), V(Power::round));
+  const V n = rounded - V(Power::round);
+  const V r = fused_minus(n, V(C::log_2_low / 16), fused_minus(n, V(C::log_2_high / 16), within));
+  const V t = r * in_line(ShortSums<T>::tanh_of_half, r * r);
+  const V power = Power::power(rounded), lifted = V(T(1) / C::drop);
+  above = fused(power, t, power);
+  below = fused_minus(lifted, t, lifted);
 }
 
 template <Lanes V>
 [[nodiscard]] KELMAN_ALWAYS_INLINE inline V tanh(const V& x) noexcept {
   using T = scalar_of<V>;
-  const V size = without_sign(x);
-  const V e = expm1_within(min(size + size, V(T(2) * Constants<T>::saturated)));
-  return with_sign(e / (e + V(T(2))), x);
+  if constexpr (unit::has_look_up) {
+    return tanh_by_table(x);
+  } else {
+    const V size = without_sign(x);
+    const V e = expm1_within(min(size + size, V(T(2) * Constants<T>::saturated)));
+    return with_sign(e / (e + V(T(2))), x);
+  }
 }
 
 template <Lanes V>
 [[nodiscard]] KELMAN_ALWAYS_INLINE inline V sigmoid(const V& x) noexcept {
   using T = scalar_of<V>;
-  const V e = exp_of_negative(negative(x));
-  return select(x < V(T(0)), e, V(T(1))) / (V(T(1)) + e);
+  if constexpr (unit::has_look_up) {
+    V above, below;
+    exp_as_quotient(min(x, V(T(2) * Constants<T>::saturated)), above, below);
+    return above / (above + below);
+  } else {
+    const V e = exp_of_negative(negative(x));
+    return select(x < V(T(0)), e, V(T(1))) / (V(T(1)) + e);
+  }
 }
 
 template <Lanes V>
 [[nodiscard]] KELMAN_ALWAYS_INLINE inline V softplus(const V& x) noexcept {
   using T = scalar_of<V>;
-  return select(x < V(T(0)), V(T(0)), x) + log1p_of_fraction(exp_of_negative(negative(x)));
+  V above, below(T(1));
+  if constexpr (unit::has_look_up) {
+    exp_as_quotient(negative(x), above, below);
+  } else {
+    above = exp_of_negative(negative(x));
+  }
+  return select(x < V(T(0)), V(T(0)), x) + log1p_of_quotient(above, below);
 }
 
 /// 1 - exp(-y) for y >= 0.

@@ -4,6 +4,7 @@
 // The only place that names instructions. Packs (pack.hpp) are made of these units.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -205,6 +206,30 @@ template <Real T, class U>
 #else
   return b > a ? b : a;
 #endif
+}
+
+/// Whether a table of 16 numbers lies in registers, so that `look_up` is one instruction.
+inline constexpr bool has_look_up =
+#if defined(__AVX512F__) && !defined(KELMAN_PORTABLE_PACK)
+    true;
+#else
+    false;
+#endif
+
+/// table[j] for j in the low four bits of an unsigned integer, or of each one of a register where `has_look_up`.
+template <Real T, class Int>
+[[nodiscard]] inline Int look_up(const std::array<typename Bits<T>::type, 16>& table, const Int& j) noexcept {
+#if defined(__AVX512F__) && !defined(KELMAN_PORTABLE_PACK)
+  if constexpr (!std::is_integral_v<Int>) {
+    const __m512i at = std::bit_cast<__m512i>(j), first = _mm512_loadu_si512(table.data());
+    if constexpr (sizeof(T) == 8) {
+      return std::bit_cast<Int>(_mm512_permutex2var_epi64(first, at, _mm512_loadu_si512(table.data() + 8)));
+    } else {
+      return std::bit_cast<Int>(_mm512_maskz_permutexvar_epi32(0xffff, at, first));
+    }
+  } else
+#endif
+    return table[static_cast<std::size_t>(j & 15U)];
 }
 
 /// Stores a register past the caches where the machine can; `to` is aligned to the register.
