@@ -242,6 +242,19 @@ def test_where_both_converge_multiple_shooting_agrees(name: str) -> None:
     assert shot.loss == pytest.approx(plain.loss, rel=1e-8)
 
 
+@pytest.mark.parametrize("method", ["lm", "lbfgs"])
+@pytest.mark.parametrize("segment", [60, 100, 500])
+def test_few_segments_or_none(segment: int, method: Any) -> None:
+    """One free start in each series, or none because segments are longer than the series: training goes its way."""
+    net = elman(18, h=2, o=1, start="shared")
+    x, _ = data(5, 2, 100)
+    y = kelman.forward(net, x).y + 0.01 * np.random.default_rng(1).normal(size=(2, 100, 1))
+    result = kelman.train(net, x, y, segment=segment, method=method, warmup=0, learn_h0=True)
+    assert result.loss < 1.1e-4 and f"{2 if segment < 100 else 0} of them with a free start" in result.shooting
+    alone = kelman.train(net, x[0], y[0], segment=segment, method=method, warmup=0, learn_h0=True)
+    assert alone.loss < 1.1e-4
+
+
 def test_an_interruption_while_shooting_keeps_what_was_reached() -> None:
     """Stopped in the last stage, the weights are those of multiple shooting, better than those of the start."""
     y, steps = oscillations(), []

@@ -147,10 +147,11 @@ class Arrow:
 
     def _flat(self, rows: Array) -> Array:
         free = rows[self.free]
-        return free.reshape(len(free), self.parts, -1).transpose(1, 0, 2).ravel()
+        size = rows.shape[1] // self.parts
+        return free.reshape(len(free), self.parts, size).transpose(1, 0, 2).ravel()
 
     def _rows(self, flat: Array) -> Array:
         rows = np.zeros(self.r.shape)
-        count = int(self.free.sum())
-        rows[self.free] = flat.reshape(self.parts, count, -1).transpose(1, 0, 2).reshape(count, -1)
+        count, m = int(self.free.sum()), rows.shape[1]
+        rows[self.free] = flat.reshape(self.parts, count, m // self.parts).transpose(1, 0, 2).reshape(count, m)
         return rows

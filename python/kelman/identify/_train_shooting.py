@@ -35,8 +35,8 @@ STAGES = {"lm": (0.1, 10.0, 1000.0), "lbfgs": (1.0, 10.0, 100.0, 1000.0)}
 LM_ITERATIONS, LBFGS_ITERATIONS = 50, 150
 """Iterations of every stage."""
 
-NARROW = 1e-6
-"""Least deviation of a number of the starts."""
+NARROW = 0.1
+"""Least deviation of a number of the starts, in parts of its size and of the largest deviation."""
 
 VIEW = 32
 """Targets of a segment that its first state is made of at most."""
@@ -258,12 +258,20 @@ def _first_starts(shooting: Shooting, theta: Array, rng: np.random.Generator, *,
     return np.concatenate([pack(fitted, learn_h0=shooting.learn_h0), *(np.ravel(value) for value in starts.values())])
 
 
+def _spread(starts: list[Array]) -> Array:
+    """Deviation of every number of the starts, not much below its size nor below the others' deviations."""
+    values = np.concatenate(starts, axis=1)
+    if len(values) == 0:
+        return np.ones(values.shape[1])
+    spread: Array = np.maximum(values.std(axis=0), NARROW * np.sqrt((values**2).mean(axis=0)))
+    return np.maximum(spread, max(NARROW * float(spread.max()), 1e-6))
+
+
 def _stage(
     shooting: Shooting, vector: Array, journal: Journal, method: str, max_iterations: int | None, tolerance: float
 ) -> Array:
     if method == "lm":
-        starts = shooting.split(vector)[1].values()
-        shooting.spread = np.concatenate([np.maximum(value.std(axis=0), NARROW) for value in starts])
+        shooting.spread = _spread(list(shooting.split(vector)[1].values()))
         levenberg_marquardt(
             shooting, vector, journal, phase="shooting", max_iterations=max_iterations or LM_ITERATIONS,
             tolerance=max(tolerance, ENOUGH),
