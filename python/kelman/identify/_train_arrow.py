@@ -152,6 +152,6 @@ class Arrow:
 
     def _rows(self, flat: Array) -> Array:
         rows = np.zeros(self.r.shape)
-        count, m = int(self.free.sum()), rows.shape[1]
+        count, m = int(self.free.sum()), self.A.shape[1]
         rows[self.free] = flat.reshape(self.parts, count, m // self.parts).transpose(1, 0, 2).reshape(count, m)
         return rows
