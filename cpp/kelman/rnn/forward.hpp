@@ -136,14 +136,113 @@ class BlockForward {
   S *start_, *tape_, *x_, *y_;
 };
 
+/// Forward pass of one series after another by the step of one series alone (single.hpp): the numbers of a block, to
+/// the bit. Cell and readout for one series are shared by all workers.
+template <class S>
+class SeriesForward {
+ public:
+  SeriesForward(const Cell<S>& cell, const SingleStep<S>& step, const typename Readout<S>::Single& readout,
+                const Inputs<S>& in, const Outputs<S>& out, Interrupt& stop)
+      : cell_(cell),
+        step_(step),
+        readout_(readout),
+        in_(in),
+        out_(out),
+        stop_(stop),
+        row_(padded<S>(cell.hidden())),
+        state_(cell.state() / cell.hidden() * row_),
+        tape_step_(cell.tape() / cell.hidden() * row_),
+        y_step_(padded<S>(readout.outputs())),
+        start_(memory_.take<S>(state_)),
+        tape_(memory_.take<S>(detail::chunk_steps * tape_step_)),
+        y_(memory_.take<S>(detail::chunk_steps * y_step_)) {}
+
+  void run(Index n) {
+    const Index hidden = cell_.hidden(), rest = cell_.state() - hidden, end = in_.length(n);
+    S* previous = start_;
+    std::copy_n(in_.h0.at(n, 0), hidden, previous);
+    std::fill_n(previous + row_, rest, S(0));
+    if (rest > 0 && in_.c0) std::copy_n(in_.c0.at(n, 0), rest, previous + row_);
+    for (Index begin = 0; begin < end; begin += detail::chunk_steps) {
+      if (begin % detail::steps_between_checks == 0 && stop_.check()) return;
+      const Index steps = std::min(detail::chunk_steps, end - begin);
+      for (Index k = 0; k < steps; ++k) {
+        const S* const x = in_.x.at(n, begin + k);
+        S* const now = tape_ + k * tape_step_;
+        step_.forward(previous, x, now);
+        if (out_.y) {
+          readout_.forward(now, x, y_ + k * y_step_);
+          std::copy_n(y_ + k * y_step_, readout_.outputs(), out_.y.at(n, begin + k));
+        }
+        if (out_.h) std::copy_n(now, hidden, out_.h.at(n, begin + k));
+        if (out_.c) std::copy_n(now + row_, rest, out_.c.at(n, begin + k));
+        previous = now;
+      }
+      for (Index k = 0; k < steps && out_.status[n] == 0; ++k) {
+        if (finite(in_.x.at(n, begin + k), k)) continue;
+        out_.status[n] = static_cast<std::int32_t>(Status::non_finite);
+        out_.failed_at[n] = begin + k;
+      }
+    }
+    const auto blank = [&](const Field<S>& to, Index cols) {
+      for (Index k = end; to && k < in_.steps; ++k) std::fill_n(to.at(n, k), cols, std::numeric_limits<S>::quiet_NaN());
+    };
+    blank(out_.y, readout_.outputs());
+    blank(out_.h, hidden);
+    blank(out_.c, rest);
+  }
+
+ private:
+  bool finite(const S* x, Index k) const {
+    FiniteCheck<S> check;
+    check.add(tape_ + k * tape_step_, state_ / register_lanes<S>);
+    if (out_.y) check.add(y_ + k * y_step_, y_step_ / register_lanes<S>);
+    bool good = check.passed();
+    for (Index j = 0; j < cell_.inputs(); ++j) good = good && std::isfinite(x[j]);
+    return good;
+  }
+
+  const Cell<S>& cell_;
+  const SingleStep<S>& step_;
+  const typename Readout<S>::Single& readout_;
+  const Inputs<S>& in_;
+  const Outputs<S>& out_;
+  Interrupt& stop_;
+  Index row_, state_, tape_step_, y_step_;
+  Workspace memory_;
+  S *start_, *tape_, *y_;
+};
+
+namespace detail {
+
+/// Whether series are better taken one by one than side by side: one series, or so few that they fill an eighth of a
+/// register, of a network whose units fill two, and with steps that make up for laying out the weights by columns. By
+/// sizes only.
+template <class S>
+bool one_by_one(const Cell<S>& cell, Index series, Index steps) {
+  constexpr Index lanes = register_lanes<S>;
+  const bool few = series == 1 || 8 * series <= lanes;
+  return few && lanes > 1 && cell.hidden() >= 2 * lanes && steps >= 16;
+}
+
+}  // namespace detail
+
 /// Forward pass of all series.
 template <class S>
 void forward(const Cell<S>& cell, const Readout<S>& readout, const Inputs<S>& in, const Outputs<S>& out, int threads,
              Interrupt& stop) {
   std::fill_n(out.status, in.series, 0);
   std::fill_n(out.failed_at, in.series, std::int64_t(-1));
-  const detail::Cut<S> cut(in.series);
   threads = useful_threads(threads, detail::operations(cell, readout, in));
+  if (detail::one_by_one(cell, in.series, in.steps)) {
+    const auto step = cell.single();
+    const typename Readout<S>::Single read(readout);
+    PerWorker<SeriesForward<S>> workers(worker_count(in.series, 1, threads));
+    return parallel_chunks(in.series, 1, threads, stop, [&](Index n, Index, Index worker) {
+      workers.of(worker, cell, *step, read, in, out, stop).run(n);
+    });
+  }
+  const detail::Cut<S> cut(in.series);
   PerWorker<BlockForward<S>> workers(worker_count(cut.blocks, 1, threads));
   parallel_chunks(cut.blocks, 1, threads, stop, [&](Index block, Index, Index worker) {
     workers.of(worker, cell, readout, in, out, cut.packs, stop).run(block * cut.lanes);

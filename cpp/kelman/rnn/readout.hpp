@@ -61,6 +61,8 @@ class Readout {
           V_(readout.weights_V_, 1, readout.outputs_, readout.hidden_),
           D_(readout.weights_D_, 1, readout.outputs_, readout.inputs_) {}
 
+    Index outputs() const { return outputs_; }
+
     void forward(const S* h, const S* x, S* y) const {
       if (!there_) {
         std::copy_n(h, outputs_, y);

@@ -5,6 +5,7 @@
 // then gates), as a panel of one row has them. Sums run in the order of `affine`: the numbers of a panel, to the bit.
 #pragma once
 
+#include <algorithm>
 #include <initializer_list>
 #include <vector>
 
@@ -38,9 +39,13 @@ class Columns {
     height_ = blocks * padded<S>(h);
     numbers_.resize(static_cast<std::size_t>(cols * height_));
     for (Index b = 0; b < blocks; ++b)
-      for (Index r = 0; r < h; ++r)
-        for (Index c = 0; c < cols; ++c)
-          numbers_[static_cast<std::size_t>(c * height_ + b * padded<S>(h) + r)] = from[(b * h + r) * cols + c];
+      for (Index first = 0; first < h; first += register_lanes<S>) {  // some rows side by side, as they are written
+        const Index rows = std::min<Index>(register_lanes<S>, h - first);
+        const S* const own = from + (b * h + first) * cols;
+        S* to = numbers_.data() + b * padded<S>(h) + first;
+        for (Index c = 0; c < cols; ++c, to += height_)
+          for (Index r = 0; r < rows; ++r) to[r] = own[r * cols + c];
+      }
   }
 
   Index cols() const { return cols_; }
