@@ -224,6 +224,14 @@ class NetworkWorkload:
         """Return what seconds are multiplied by to give the unit."""
         return 1e3 if self.unit == "ms" else 1e9 / (problem.N * problem.T)
 
+    def activations(self) -> dict[str, int]:
+        """Return how many numbers of one series-step each activation is taken of; its slope costs next to nothing."""
+        h, times = self.sizes[1], EPOCHS if self.task == "net_train" else 1
+        per_unit = {"elman": {"tanh": 1}, "gru": {"sigmoid": 2, "tanh": 1}, "lstm": {"sigmoid": 3, "tanh": 2}}[
+            self.kind
+        ]
+        return {word: count * h * times for word, count in per_unit.items()}
+
     def flops(self) -> float:
         """Return multiplications and additions of one series-step, as if of float64: float32 takes half the time."""
         i, h, o = self.sizes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.work import told
+
 HEAD = """# How fast
 
 Written by `python -m benchmarks --peers all --docs docs/benchmarks.md` in a clone of the repository; the numbers of your
@@ -20,7 +22,8 @@ results are written into the arrays of an earlier call.
 
 REACHED = """"Reached" compares with the probes of the machine: the arithmetic of the recursions over the rate of multiply-adds,
 and the bytes that must be read and written over what memory gives. Series that share their covariances need a fifth of the
-arithmetic."""
+arithmetic. Under a table: what the time that a goal allows, a part of the best package's, would take of the same probes,
+and of a network how long its activations take by themselves (multiply-adds too, on the same units)."""
 
 
 def _number(value: float) -> str:
@@ -83,7 +86,8 @@ def _detail(row: dict[str, Any]) -> list[str]:
             lines.append(
                 f"| {name} | {'wrong' if 'wrong' in one else 'failed'} | | | {one.get('wrong', one.get('error'))} |"
             )
-    return [*lines, ""]
+    asked = [f"{way}: {told(one, row['unit'])}." for way, one in row["kelman"].items() if one.get("needed")]
+    return [*lines, "", *(line for text in asked for line in (text[0].upper() + text[1:], ""))]
 
 
 def page(results: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ class Machine:
     write_gbs: float
     stream_gbs: float
     touch_gbs: float
+    activations: dict[str, float]  # ns for one number, of a vector in the caches: "tanh float64" and so on
     python: str
     numpy: str
     kelman: str
@@ -55,6 +56,19 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def activation_times() -> dict[str, float]:
+    """Return the nanoseconds that the core takes for an activation of one number, many side by side."""
+    from kelman import _core
+
+    compute, found = _core.recurrent().elementwise, {}
+    for dtype in ("float64", "float32"):
+        x = np.linspace(-3, 3, 1 << 14).astype(dtype)
+        for word in ("tanh", "sigmoid"):
+            best = best_of(lambda word=word, x=x: compute(word, x), 0.1)  # type: ignore[misc]
+            found[f"{word} {dtype}"] = best.cpu * 1e9 / x.size
+    return found
+
+
 def probe(threads: int) -> Machine:
     """Measure the machine; takes about three seconds."""
     import kelman
@@ -72,6 +86,7 @@ def probe(threads: int) -> Machine:
         write_gbs=rates["write"],
         stream_gbs=rates["stream"],
         touch_gbs=touch,
+        activations=activation_times(),
         python=platform.python_version(),
         numpy=np.__version__,
         kelman=kelman.__version__,

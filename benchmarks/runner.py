@@ -13,7 +13,7 @@ from benchmarks.peers.client import Crowd
 from benchmarks.probes import Machine
 from benchmarks.problems import Problem
 from benchmarks.timing import best_of
-from benchmarks.work import fractions
+from benchmarks.work import fractions, needed, told
 from benchmarks.workloads import Workload
 
 Row = dict[str, Any]
@@ -89,7 +89,12 @@ def run(workload: Workload | NetworkWorkload, machine: Machine, crowd: Crowd, qu
         one["fractions"] = fractions(workload, way, problem.model.n, problem.model.m, ns, machine)
         one["goal"] = goal
         one["ratios"] = {name: peers[name]["value"] / one["value"] for name in (best, hand) if name is not None}
-        one["met"] = None if goal is None or rival is None else one["ratios"][rival] >= goal
+        one["met"] = one["needed"] = None
+        if goal is not None and rival is not None:
+            one["met"] = one["ratios"][rival] >= goal
+            part = one["ratios"][rival] / goal  # of the time that the goal allows
+            asked = needed(workload, one["fractions"], ns, ns * part, machine)
+            one["needed"] = {"value": one["value"] * part, "shares": asked}
         ways[way] = one
     return {
         "name": workload.name,
@@ -129,4 +134,6 @@ def lines(row: Row) -> str:
         verdict = {True: "reached", False: "MISSED", None: "nobody it is measured by was run"}[one["met"]]
         goal = "" if one["goal"] is None else f"; goal {one['goal']:g}: {verdict}"
         out.append(f"  {way}: {ratios or 'beside no package'}{goal}")
+        if one["needed"]:
+            out.append(f"  {way}: {told(one, unit)}")
     return "\n".join(out)

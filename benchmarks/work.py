@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.networks import NetworkWorkload
 from benchmarks.probes import Machine
 from benchmarks.workloads import Workload
@@ -59,3 +61,31 @@ def fractions(
     elif workload.task == "loglik" and workload.shared:
         share["memory"] = 8 * m / machine.read_gbs / ns
     return share
+
+
+def needed(
+    workload: Workload | NetworkWorkload, shares: dict[str, float], ns: float, goal: float, machine: Machine
+) -> dict[str, float]:
+    """Return the shares of the probes that `goal`, nanoseconds for a series-step, asks for, when `ns` reaches `shares`.
+
+    Of a network also the share of that time that its activations take alone: the same units compute both.
+    """
+    asked = {name: value * ns / goal for name, value in shares.items()}
+    if isinstance(workload, NetworkWorkload):
+        times = machine.activations
+        alone = sum(count * times[f"{word} {workload.dtype}"] for word, count in workload.activations().items())
+        asked["activations"] = alone / goal / machine.threads
+    return asked
+
+
+def told(one: dict[str, Any], unit: str) -> str:
+    """Return what the goal of one of kelman's ways asks of the machine."""
+    shares = dict(one["needed"]["shares"])
+    activations = shares.pop("activations", None)
+    text = f"the goal is {one['needed']['value']:.3g} {unit}"
+    if shares:
+        text += ", which is " + " and ".join(f"{value:.0%} of {name}" for name, value in shares.items())
+        text += " (more than there is)" if max(shares.values()) > 1 else ""
+    if activations is not None:
+        text += f"; the activations alone, side by side in registers, take {activations:.0%} of that time"
+    return text

@@ -3,12 +3,20 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <string>
 
 #include "array.hpp"
 #include "kelman/rnn/activation.hpp"
 
 namespace py = pybind11;
+
+namespace kelman::rnn {
+
+extern template void activate(Activation, double*, Index);
+extern template void activate(Activation, float*, Index);
+
+}  // namespace kelman::rnn
 
 namespace kelman::bindings {
 
@@ -39,7 +47,15 @@ py::object elementwise(const std::string& name, const py::array& x) {
   const Index count = x.ndim() == 1 ? x.shape(0) : -1;
   const Field<const Scalar> from = input<Scalar>(x, "x", {}, {count});
   py::array_t<Scalar> out = fresh<Scalar>({count});
-  with_function(name, [&](auto function) { each_number(count, function, from.data, out.mutable_data()); });
+  const auto* const activation = std::find(rnn::activation_names.begin(), rnn::activation_names.end(), name);
+  Index done = 0;
+  if (activation != rnn::activation_names.end()) {  // by the code of the networks as far as registers are filled
+    done = count / register_lanes<Scalar> * register_lanes<Scalar>;
+    std::copy_n(from.data, done, out.mutable_data());
+    rnn::activate(rnn::Activation(activation - rnn::activation_names.begin()), out.mutable_data(), done);
+  }
+  with_function(
+      name, [&](auto function) { each_number(count - done, function, from.data + done, out.mutable_data() + done); });
   return out;
 }
 

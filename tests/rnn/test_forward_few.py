@@ -75,3 +75,12 @@ def test_both_directions_of_one_series() -> None:
     net = both(1, h=30)
     x = np.random.default_rng(3).normal(size=(40, 50, 2))
     np.testing.assert_array_equal(kelman.forward(net, x[7]).h, kelman.forward(net, x).h[7])
+
+
+def test_a_long_series_alone() -> None:
+    """After 100,000 steps of one series the bits are still those of a batch."""
+    net = CELLS["gru"](4, h=16)
+    x = np.random.default_rng(5).normal(size=(100_000, 2))
+    np.testing.assert_array_equal(
+        kelman.forward(net, x).y, kelman.forward(net, np.stack([x] * 9), store="outputs").y[4]
+    )
