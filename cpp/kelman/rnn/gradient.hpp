@@ -3,7 +3,7 @@
 //
 //     loss = sum_{n,k,j} w_{nkj} (y_{nkj} - target_{nkj})^2 / sum w
 // w is the mask (1 without one), and 0 in the warm-up, past a series' length, and where the target is NaN. Where an
-// input is not finite, the loss is NaN, whatever the activation makes of it.
+// input is not finite, neither is the gradient of W, whatever the activation makes of it: even 0 times it is not.
 //
 // A block goes forward and keeps its tape, then back; the tape of a long series is kept for one segment at a time, and
 // made again from the state before the segment. Errors of some steps are collected, and weight gradients added for all
@@ -11,8 +11,6 @@
 // added in order: the same bits for any number of threads.
 // Reference: Werbos, Proc. IEEE 78 (1990).
 #pragma once
-
-#include <limits>
 
 #include "kelman/rnn/sequence.hpp"
 
@@ -141,27 +139,17 @@ class BlockGradient {
   /// and outputs become its gradient.
   void sweep_to_end(const Group<S>& group, Index segment, LossSums* sums) {
     const Index begin = segment * segment_, steps = steps_of(segment);
-    const bool loses = sums != nullptr && targets_ != nullptr;
-    FiniteCheck<S> inputs;
     std::copy_n(starts_ + segment * state_numbers_, state_numbers_, tape(0));
     for (Index first = 0; first < steps; first += detail::chunk_steps) {
       if (first % detail::steps_between_checks == 0 && stop_.check()) return;
       const Index end = std::min(first + detail::chunk_steps, steps);
-      gather_inputs(cell_, in_, group, begin + first, end - first, x(first), panel_step_, false);
-      const Index some = (group.lanes() + end - first - 1) / (end - first);
+      gather_inputs(cell_, in_, group, begin + first, end - first, x(first), panel_step_);
       for (Index k = first; k < end; ++k) {
-        const auto ask = [&](const Field<const S>& from, Index cols) {
-          group.ask(from, cols, begin + end, detail::chunk_steps, (k - first) * some, some);
-        };
-        ask(in_.x, cell_.inputs());
-        if (loses) ask(targets_->y, readout_.outputs());
         run_step(cell_, group, begin + k, tape(k), x(k), tape(k + 1));
         readout_.forward(tape(k + 1), x(k), y_ + k * y_step_, packs_);
-        inputs.add(x(k), cell_.inputs() * packs_);
       }
-      if (loses) to_loss(group, begin, first, end - first, *sums);
+      if (sums != nullptr && targets_ != nullptr) to_loss(group, begin, first, end - first, *sums);
     }
-    if (loses && !inputs.passed()) sums->loss = std::numeric_limits<double>::quiet_NaN();
   }
 
   void sweep_back(const Group<S>& group, Index segment, LossSums& sums) {
@@ -198,7 +186,7 @@ class BlockGradient {
     const Index outputs = readout_.outputs(), lanes = group.lanes(), columns = targets_->mask_columns;
     const bool linear = readout_.activation() == activation_of<Identity>;
     const bool plain = columns == 0 && begin + first >= targets_->warmup && group.all_run(begin + first + steps - 1);
-    group.gather(targets_->y, outputs, begin + first, steps, given_, y_step_, false);
+    group.gather(targets_->y, outputs, begin + first, steps, given_, y_step_);
     if (columns > 0) group.gather(targets_->mask, columns, begin + first, steps, mask_, y_step_);
     std::array<S, static_cast<std::size_t>(Group<S>::most)> runs;
     V loss(S(0)), weights(S(0));

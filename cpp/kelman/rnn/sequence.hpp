@@ -104,10 +104,8 @@ class Group {
   bool some_ended(Index k) const { return k >= last_; }
 
   /// panels (steps x cols x L, `step` numbers apart) = rows of `from` at steps first .. first + steps - 1. Numbers that
-  /// follow each other in a series are taken a register at a time, also across steps. With `ahead`, what comes next is
-  /// asked for.
-  void gather(const Field<const S>& from, Index cols, Index first, Index steps, S* to, Index step,
-              bool ahead = true) const {
+  /// follow each other in a series are taken a register at a time, also across steps.
+  void gather(const Field<const S>& from, Index cols, Index first, Index steps, S* to, Index step) const {
     std::array<const S*, static_cast<std::size_t>(most)> rows{};
     const Index joined = from.time == cols || steps == 1 ? steps : 1;  // steps in one piece
     for (Index k = 0; k < steps; k += joined) {
@@ -126,21 +124,10 @@ class Group {
         if (rest > 0) kelman::gather<V>(own, c, rest, block);
         for (Index q = 0; q < rest; ++q) store(place.next(), block[q]);
       }
-      if (ahead && from.series != 0 && first + k + joined < steps_) {
+      if (from.series != 0 && first + k + joined < steps_) {  // what comes next is asked for in time
         const Index next = std::min(joined * cols, (steps_ - first - k - joined) * cols);
         for (Index l = 0; l < used_; ++l) prefetch(rows[at(l)] + joined * cols, next);
       }
-    }
-  }
-  /// Asks for the numbers of some lanes at steps first .. first + steps - 1, or, where the series are at their end, at
-  /// the first steps of the next block: to be called lane by lane between steps, for few requests at a time are under
-  /// way, and more would be waited for.
-  void ask(const Field<const S>& from, Index cols, Index first, Index steps, Index lane, Index lanes) const {
-    if (from.series == 0 || cols == 0) return;
-    const Index begin = first < steps_ ? first : 0, count = std::min(steps, steps_ - begin) * from.time;
-    for (Index l = lane; l < std::min(lane + lanes, used_); ++l) {
-      const Index n = series_[at(l)] + (first < steps_ ? 0 : lanes_);
-      if (n < total_) prefetch(from.at(n, begin), count);
     }
   }
   /// the other way; copies write what their series writes
@@ -252,8 +239,8 @@ void gather_start(const Cell<S>& cell, const Inputs<S>& in, const Group<S>& grou
 /// Inputs of some steps; zeros where a series has ended, whatever lies there.
 template <class S>
 void gather_inputs(const Cell<S>& cell, const Inputs<S>& in, const Group<S>& group, Index first, Index steps, S* to,
-                   Index step, bool ahead = true) {
-  group.gather(in.x, cell.inputs(), first, steps, to, step, ahead);
+                   Index step) {
+  group.gather(in.x, cell.inputs(), first, steps, to, step);
   std::array<S, static_cast<std::size_t>(Group<S>::most)> runs;
   for (Index k = 0; k < steps; ++k) {
     if (!group.some_ended(first + k)) continue;

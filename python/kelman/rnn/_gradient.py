@@ -7,6 +7,8 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import numpy as np
+
 from .._arrays import one_of
 from ..config import backend_name, thread_count
 from ..errors import NumericalWarning
@@ -18,7 +20,7 @@ from ._problem import as_network, loss_problem
 if TYPE_CHECKING:
     from .._types import Array, ArrayLike, Backend
     from ._gradient_result import NetworkGradient
-    from ._problem import Network
+    from ._problem import Network, Problem
 
 
 def loss_and_grad(
@@ -82,12 +84,11 @@ def loss_and_grad(
     net, count = as_network(rnn), thread_count(threads)
     needed = ("loss_and_grad",) if isinstance(net, Cell) else ("forward", "vjp")
     module = _compute.backend_for(net, backend, *needed)
-    # the core reads every number anyway: of a finite loss that counts all targets, all of them and the inputs are finite
     trusts = isinstance(net, Cell) and backend_name(backend) == "core"
     given: dict[str, Any] = {"mask": mask, "lengths": lengths, "warmup": warmup, "steps": steps}
     problem, _ = loss_problem(net, x, y, **given, check=not trusts)
     value, weight, gradients = _compute.loss_and_grad(net, problem, module, count)
-    if trusts and not (math.isfinite(value) and problem.mask is None and weight == cast("Array", problem.y).size):
+    if trusts and not _shows_finite(problem, value, weight, gradients):
         loss_problem(net, x, y, **given)
     if not math.isfinite(value):
         value = math.inf
@@ -98,3 +99,13 @@ def loss_and_grad(
             stacklevel=2,
         )
     return value, gradient_record(net, gradients)
+
+
+def _shows_finite(problem: Problem, value: float, weight: float, gradients: dict[str, Any]) -> bool:
+    """Whether the results prove that all numbers given were finite, so that none need be looked at once more.
+
+    A target that is not finite is not counted, or the loss is not finite. The gradient by W is a sum of multiples of the
+    inputs, and even 0 times one that is not finite is not.
+    """
+    counted = problem.mask is None and weight == cast("Array", problem.y).size
+    return counted and math.isfinite(value) and bool(np.isfinite(gradients["W"]).all())
