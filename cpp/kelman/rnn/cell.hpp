@@ -81,8 +81,8 @@ class Cell {
   Index weights() const { return sizes_.weights; }
 
   virtual void forward(const S* previous, const S* x, S* now, Index packs) const = 0;
-  /// carried: in dL/dstate_k, out dL/dstate_{k-1}
-  virtual void backward(const S* previous, const S* x, const S* now, S* carried, S* errors, Index packs) const = 0;
+  /// carried: in dL/dstate_k, out dL/dstate_{k-1}, of which the first rows get one term more
+  virtual void backward(const S* previous, const S* now, S* carried, S* errors, Index packs, Term<S> more) const = 0;
   virtual void input_gradient(const S* errors, S* dx, Index packs) const = 0;
   /// adds to the weights' gradient, one array after another in the order of their names
   virtual void add_gradient(const Span<S>& span, double* to) const = 0;

@@ -160,9 +160,12 @@ class BlockGradient {
       if (upstream_ != nullptr) to_given(group, begin, first, steps);
       for (Index k = steps; k-- > 0;) {
         const Index at = first + k;
-        readout_.backward(y_ + at * y_step_, carried_, packs_);
+        if (k + 1 == steps || !readout_.there()) readout_.backward(y_ + at * y_step_, carried_, packs_);
         if (upstream_ != nullptr) add_to_state(group, begin + at, given_ + k * state_step_);
-        cell_.backward(tape(at), x(at), tape(at + 1), carried_, errors_ + k * error_step_, packs_);
+        // the readout of the step before goes with the cell
+        const bool joined = k > 0 && readout_.there();
+        cell_.backward(tape(at), tape(at + 1), carried_, errors_ + k * error_step_, packs_,
+                       joined ? readout_.backward_term(y_ + (at - 1) * y_step_) : readout_.no_term());
       }
       const auto rows = [&](const S* data) { return Rows<S>{data, panel_step_}; };
       double* const gradient = sums.gradient.data();

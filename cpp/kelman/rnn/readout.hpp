@@ -91,6 +91,10 @@ class Readout {
     }
   }
 
+  /// what `backward` adds, as a term, if there is a readout
+  Term<S> backward_term(const S* g) const { return {&V_back_, g}; }
+  Term<S> no_term() const { return {&none_, nullptr}; }
+
   /// dx += D' g
   void add_input_gradient(const S* g, S* dx, Index packs) const {
     if (direct_) affine<S>(dx, inputs_, packs, {nullptr, dx}, {{&D_back_, g}});

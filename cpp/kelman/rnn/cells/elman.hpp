@@ -56,12 +56,11 @@ class Elman final : public Cell<S> {
     if (linear_) affine<S>(now, h, packs, {nullptr, f}, {{&A_, previous}, {&B_, x}});
   }
 
-  void backward(const S* /*previous*/, const S* /*x*/, const S* now, S* carried, S* errors,
-                Index packs) const override {
+  void backward(const S* /*previous*/, const S* now, S* carried, S* errors, Index packs, Term<S> more) const override {
     const Index h = this->hidden(), size = h * this->lanes(packs);
     if (linear_) std::copy_n(carried, size, errors + size);
     times_slope<S>(activation_, linear_ ? now + size : now, carried, errors, size);
-    affine<S>(carried, h, packs, {}, {{&U_back_, errors}, {&A_back_, errors + size}});
+    affine<S>(carried, h, packs, {}, {{&U_back_, errors}, {&A_back_, errors + size}, more});
   }
 
   void input_gradient(const S* errors, S* dx, Index packs) const override {

@@ -55,7 +55,7 @@ class Gru final : public Cell<S> {
         [&](S* n, const S* q) { affine<S>(n, h, packs, {b_ + 2 * h}, {optional_term(U_n_, q, none_), {&W_n_, x}}); });
   }
 
-  void backward(const S* previous, const S* /*x*/, const S* now, S* carried, S* errors, Index packs) const override {
+  void backward(const S* previous, const S* now, S* carried, S* errors, Index packs, Term<S> more) const override {
     using V = Register<S>;
     const Index h = this->hidden(), size = h * this->lanes(packs);
     const Tape<const S> at(now, size);
@@ -80,7 +80,7 @@ class Gru final : public Cell<S> {
         store(e_r + k, p * load<V>(previous + k) * r * (one - r));
       }
     }
-    affine<S>(carried, h, packs, {nullptr, carried}, {{&U_back_, errors}});
+    affine<S>(carried, h, packs, {nullptr, carried}, {{&U_back_, errors}, more});
   }
 
   void input_gradient(const S* errors, S* dx, Index packs) const override {

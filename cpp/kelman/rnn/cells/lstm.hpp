@@ -43,7 +43,7 @@ class Lstm final : public Cell<S> {
     step(previous + size, now, size, P_ != nullptr, [&](auto&& body) { each_row(packs, body); });
   }
 
-  void backward(const S* previous, const S* /*x*/, const S* now, S* carried, S* errors, Index packs) const override {
+  void backward(const S* previous, const S* now, S* carried, S* errors, Index packs, Term<S> more) const override {
     const Index h = this->hidden(), size = h * this->lanes(packs);
     const Tape<const S> at(now, size);
     const S* c_was = previous + size;
@@ -62,7 +62,7 @@ class Lstm final : public Cell<S> {
       store(e_o + k, error_o);
       store(carried + size + k, fused(peep.i, error_i, fused(peep.f, error_f, dc * f)));
     });
-    affine<S>(carried, h, packs, {}, {{&U_back_, errors}});
+    affine<S>(carried, h, packs, {}, {{&U_back_, errors}, more});
   }
 
   void input_gradient(const S* errors, S* dx, Index packs) const override {
