@@ -193,7 +193,7 @@ py::object run_jacobian(const Call<double>& call, bool learn_h0, int threads) {
     std::fill_n(to, count, 0.0);
     rnn::jacobian(*call.cell, call.readout, call.in, learn_h0, to, threads, stop);
   });
-  return std::move(J);
+  return J;
 }
 
 /// The verbs of one kind of cell.

@@ -186,7 +186,7 @@ TEST_CASE("normal equations have the gradient of back-propagation, and a symmetr
   const rnn::LossSums sums = given.loss(start);
   Interrupt never;
   const auto equations =
-      rnn::normal_equations(*given.cell(), given.readout(), given.in(), given.targets(), false, 1, never);
+      rnn::normal_equations(*given.cell(), given.readout(), given.in(), given.targets(), false, nullptr, 1, never);
   CHECK(equations.loss == doctest::Approx(sums.loss).epsilon(1e-13));
   const std::size_t size = given.theta.size();
   REQUIRE(equations.JtJ.size() == size * size);
