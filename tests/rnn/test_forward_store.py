@@ -131,3 +131,38 @@ def test_a_state_that_no_output_weighs_still_speaks() -> None:
     assert (
         result.status.tolist() == [3] and np.isfinite(result.y[0, :1024]).all() and np.isnan(result.y[0, 1024:]).all()
     )
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("kind", CELLS)
+def test_states_that_are_not_kept_change_nothing_in_large_networks(kind: str, dtype: str) -> None:
+    """There they are overwritten on the way: the same bits, the same failures with their steps."""
+    net = CELLS[kind](3, h=70).astype(dtype)
+    x = data(3, 40, 50)[0].astype(dtype)
+    ends = np.random.default_rng(3).integers(1, 51, 40)
+    for given in (net, net.replace(output="tanh"), net.replace(V=None, c=None, D=None)):
+        for lengths in (None, ends):
+            whole = kelman.forward(given, x, lengths=lengths)
+            np.testing.assert_array_equal(kelman.forward(given, x, lengths=lengths, store="outputs").y, whole.y)
+        big = float(np.finfo(dtype).max)
+        for output in ("identity", "tanh"):
+            if given.V is None:
+                continue
+            V = np.full(given.V.shape, big, dtype)
+            failing = given.replace(V=V, output=output)
+            one, two = (kelman.forward(failing, x, on_error="nan", store=store) for store in ("outputs", "all"))
+            np.testing.assert_array_equal(one.status, two.status)
+            np.testing.assert_array_equal(one.y, two.y)
+    x[31, 44, 1] = np.nan
+    with pytest.raises(KelmanError, match="got nan in series 31, step 44, column 1"):
+        kelman.forward(net, x, store="outputs")
+
+
+def test_an_overflow_in_a_large_network_is_noticed_without_states() -> None:
+    """Its step is the one at which the state overflows, whatever the output makes of it."""
+    h, x = 70, np.zeros((40, 1200, 1))
+    x[1, 0] = 1.0
+    for output in ("identity", "tanh"):
+        net = kelman.Elman(2 * np.eye(h), np.ones((h, 1)), None, np.eye(h)[:1], None, hidden="relu", output=output)  # type: ignore[arg-type]
+        with pytest.raises(NonFiniteError, match="1 of 40 series, first in series 1 at step 1024"):
+            kelman.forward(net, x, store="outputs")

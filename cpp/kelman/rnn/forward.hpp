@@ -61,8 +61,9 @@ class BlockForward {
         tape_step_(step_of<S>(cell.tape(), packs)),
         x_step_(step_of<S>(cell.inputs(), packs)),
         y_step_(step_of<S>(readout.outputs(), packs)),
+        slots_(!out.h && !out.c && detail::chunk_steps * tape_step_ > few_numbers ? 2 : detail::chunk_steps),
         start_(memory_.take<S>(cell.state() * packs * register_lanes<S>, true)),
-        tape_(memory_.take<S>(detail::chunk_steps * tape_step_, true)),
+        tape_(memory_.take<S>(slots_ * tape_step_, true)),
         x_(memory_.take<S>(detail::chunk_steps * x_step_, true)),
         y_(memory_.take<S>(detail::chunk_steps * y_step_, true)) {}
 
@@ -76,15 +77,16 @@ class BlockForward {
       const Index steps = std::min(detail::chunk_steps, in_.steps - begin);
       gather_inputs(cell_, in_, group, begin, steps, x_, x_step_);
       for (Index k = 0; k < steps; ++k) {
-        S* const now = tape_ + k * tape_step_;
+        S* const now = tape(k);
         run_step(cell_, group, begin + k, previous, x_ + k * x_step_, now);
         if (readout_.there()) readout_.forward(now, x_ + k * x_step_, y_ + k * y_step_, packs_);
         previous = now;  // of a full chunk the last place, which the next one does not begin with
+        if (slots_ < detail::chunk_steps && !finite(k, k + 1)) report(group, begin, k, k + 1);
       }
       if (out_.y) group.scatter(y_, y_step_, readout_.outputs(), begin, steps, out_.y);
       if (out_.h) group.scatter(tape_, tape_step_, hidden, begin, steps, out_.h);
       if (out_.c) group.scatter(tape_ + hidden * lanes, tape_step_, cell_.state() - hidden, begin, steps, out_.c);
-      if (!finite(steps)) report(group, begin, steps);
+      if (slots_ == detail::chunk_steps && !finite(0, steps)) report(group, begin, 0, steps);
     }
     stream_fence();
     constexpr S nan = std::numeric_limits<S>::quiet_NaN();
@@ -94,30 +96,36 @@ class BlockForward {
   }
 
  private:
-  /// Whether all inputs, states and outputs of the chunk are finite. A sum of multiples of all of h is not finite where
-  /// one of h is not: outputs that are such sums speak for h.
-  bool finite(Index steps) const {
+  /// Of a tape that stays in the first cache with all else.
+  static constexpr Index few_numbers = (Index(1) << 15) / static_cast<Index>(sizeof(S));
+
+  /// The place of step k of a chunk. States that are not kept go in turn to two places, which stay in the caches.
+  S* tape(Index k) const { return tape_ + (k & (slots_ - 1)) * tape_step_; }
+
+  /// Whether all inputs, states and outputs of some steps are finite. A sum of multiples of all of h is not finite
+  /// where one of h is not: outputs that are such sums speak for h.
+  bool finite(Index begin, Index end) const {
     const bool sums = readout_.there() && readout_.activation() == activation_of<Identity>;
     const Index first = (sums ? cell_.hidden() : 0) * packs_, state = cell_.state() * packs_ - first;
     FiniteCheck<S> check;
-    for (Index k = 0; k < steps; ++k) {
+    for (Index k = begin; k < end; ++k) {
       check.add(x_ + k * x_step_, cell_.inputs() * packs_);
-      if (state > 0) check.add(tape_ + k * tape_step_ + first * register_lanes<S>, state);
+      if (state > 0) check.add(tape(k) + first * register_lanes<S>, state);
       if (readout_.there()) check.add(y_ + k * y_step_, readout_.outputs() * packs_);
     }
     return check.passed();
   }
 
-  void report(const Group<S>& group, Index begin, Index steps) const {
+  void report(const Group<S>& group, Index begin, Index first, Index end) const {
     for (Index l = 0; l < group.used(); ++l) {
       const Index n = group.series(l);
-      for (Index k = 0; k < steps && begin + k < group.length(l) && out_.status[n] == 0; ++k) {
+      for (Index k = first; k < end && begin + k < group.length(l) && out_.status[n] == 0; ++k) {
         const auto good = [&](const S* panel, Index rows) {
           for (Index j = 0; j < rows; ++j)
             if (!std::isfinite(panel[j * group.lanes() + l])) return false;
           return true;
         };
-        if (good(x_ + k * x_step_, cell_.inputs()) && good(tape_ + k * tape_step_, cell_.state()) &&
+        if (good(x_ + k * x_step_, cell_.inputs()) && good(tape(k), cell_.state()) &&
             (!readout_.there() || good(y_ + k * y_step_, readout_.outputs())))
           continue;
         out_.status[n] = static_cast<std::int32_t>(Status::non_finite);
@@ -131,7 +139,7 @@ class BlockForward {
   const Inputs<S>& in_;
   const Outputs<S>& out_;
   Interrupt& stop_;
-  Index packs_, tape_step_, x_step_, y_step_;
+  Index packs_, tape_step_, x_step_, y_step_, slots_;
   Workspace memory_;
   S *start_, *tape_, *x_, *y_;
 };
