@@ -58,7 +58,7 @@ namespace detail {
 
 inline constexpr Index tape_bytes = Index(1) << 25;   // of one segment
 inline constexpr Index chunk_bytes = Index(1) << 23;  // of what a weight gradient is added from at once
-inline constexpr Index most_chunk_steps = 1536 / register_bytes;
+inline constexpr Index most_chunk_steps = 1024 / register_bytes;
 
 }  // namespace detail
 
@@ -84,7 +84,7 @@ class BlockGradient {
         state_step_(step_of<S>(cell.state(), packs)),
         state_numbers_(cell.state() * packs * register_lanes<S>),
         tape_at_((cell.inputs() + 1) * packs * register_lanes<S>),
-        chunk_(chunk_of(2 * (panel_step_ + y_step_ + error_step_))),
+        chunk_(chunk_of(2 * (panel_step_ + y_step_ + error_step_), in.steps)),
         segment_(segment_of(panel_step_ + y_step_, in.steps)),
         segments_((in.steps + segment_ - 1) / segment_),
         panels_(take((segment_ + 1) * panel_step_)),
@@ -121,9 +121,12 @@ class BlockGradient {
  private:
   using V = Register<S>;
 
-  static Index chunk_of(Index numbers_per_step) {
+  /// Chunks of equal length, or the last one would pay for its sums with few steps.
+  static Index chunk_of(Index numbers_per_step, Index steps) {
     const Index fitting = detail::chunk_bytes / static_cast<Index>(sizeof(S)) / std::max<Index>(1, numbers_per_step);
-    return std::clamp<Index>(fitting, 4, detail::most_chunk_steps);
+    const Index most = std::clamp<Index>(fitting, 4, detail::most_chunk_steps);
+    const Index chunks = std::max<Index>(1, (steps + most - 1) / most);
+    return std::max<Index>(1, (steps + chunks - 1) / chunks);
   }
   Index segment_of(Index numbers_per_step, Index steps) const {
     const Index fitting = detail::tape_bytes / static_cast<Index>(sizeof(S)) / numbers_per_step / chunk_ * chunk_;
