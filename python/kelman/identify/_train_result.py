@@ -138,7 +138,7 @@ class TrainResult:
             lines += [f"spectral radius {self.radius:.4f}" + (" (marginal: prune before reading)" * self.marginal)]
         lines += [f"{self.starts} starts, {len(self.failures)} failed"]
         for start in self.trials if len(self.trials) > 1 else ():
-            raced = f"loss {start.loss:.6g}, " if math.isfinite(start.loss) else ""
+            raced = f"loss in the race {start.loss:.6g}, " if math.isfinite(start.loss) else ""
             lines += [f"  start {start.number} ({start.kind}): {raced}{start.iterations} iterations, {start.outcome}"]
         if len(self.trials) <= 1:
             lines += [f"  start {failure.start}: {failure.reason}" for failure in self.failures]
