@@ -13,16 +13,22 @@ __all__: list[str] = [
     "elementwise",
     "elman_forward",
     "elman_gauss_newton",
+    "elman_gauss_newton_each",
+    "elman_jacobian",
     "elman_jvp",
     "elman_loss_and_grad",
     "elman_vjp",
     "gru_forward",
     "gru_gauss_newton",
+    "gru_gauss_newton_each",
+    "gru_jacobian",
     "gru_jvp",
     "gru_loss_and_grad",
     "gru_vjp",
     "lstm_forward",
     "lstm_gauss_newton",
+    "lstm_gauss_newton_each",
+    "lstm_jacobian",
     "lstm_jvp",
     "lstm_loss_and_grad",
     "lstm_vjp",
@@ -104,6 +110,38 @@ def elman_gauss_newton(
 ) -> typing.Any:
     """
     Mean squared error, total weight, J'WJ and J'We over the weight; parameters: the cell's weights, V, c (, D) (, h0 (, c0)).
+    """
+
+def elman_gauss_newton_each(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    y: typing.Any,
+    mask: typing.Any,
+    warmup: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    For multiple shooting: the sums loss, JtJ (P,P) and Jtr (P) over the weights, and of each series start (N,s,P+s) = J_start'W [J, J_start], right (N,s) = J_start'We, end (N,s), the last state, and end_dot (N,s,P+s), its derivatives; s counts h (and c).
+    """
+
+def elman_jacobian(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    learn_h0: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Derivatives of the outputs (of h without a readout) by the parameters of _gauss_newton, (N,T,o,P); zero past a series' end.
     """
 
 def elman_jvp(
@@ -190,6 +228,38 @@ def gru_gauss_newton(
     Mean squared error, total weight, J'WJ and J'We over the weight; parameters: the cell's weights, V, c (, D) (, h0 (, c0)).
     """
 
+def gru_gauss_newton_each(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    y: typing.Any,
+    mask: typing.Any,
+    warmup: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    For multiple shooting: the sums loss, JtJ (P,P) and Jtr (P) over the weights, and of each series start (N,s,P+s) = J_start'W [J, J_start], right (N,s) = J_start'We, end (N,s), the last state, and end_dot (N,s,P+s), its derivatives; s counts h (and c).
+    """
+
+def gru_jacobian(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    learn_h0: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Derivatives of the outputs (of h without a readout) by the parameters of _gauss_newton, (N,T,o,P); zero past a series' end.
+    """
+
 def gru_jvp(
     weights: dict,
     options: dict,
@@ -272,6 +342,38 @@ def lstm_gauss_newton(
 ) -> typing.Any:
     """
     Mean squared error, total weight, J'WJ and J'We over the weight; parameters: the cell's weights, V, c (, D) (, h0 (, c0)).
+    """
+
+def lstm_gauss_newton_each(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    y: typing.Any,
+    mask: typing.Any,
+    warmup: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    For multiple shooting: the sums loss, JtJ (P,P) and Jtr (P) over the weights, and of each series start (N,s,P+s) = J_start'W [J, J_start], right (N,s) = J_start'We, end (N,s), the last state, and end_dot (N,s,P+s), its derivatives; s counts h (and c).
+    """
+
+def lstm_jacobian(
+    weights: dict,
+    options: dict,
+    output: typing.Any,
+    h0: typing.Any,
+    c0: typing.Any,
+    x: typing.Any,
+    lengths: typing.Any,
+    learn_h0: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any:
+    """
+    Derivatives of the outputs (of h without a readout) by the parameters of _gauss_newton, (N,T,o,P); zero past a series' end.
     """
 
 def lstm_jvp(
