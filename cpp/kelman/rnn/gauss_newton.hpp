@@ -132,8 +132,6 @@ class Sensitivities {
         rows_(memory_.take<double>(row_panels_ * capacity_ * L)),
         errors_(memory_.take<double>(capacity_)) {}
 
-  Index size() const { return size_; }
-
   /// Adds one series to the sums.
   void add_series(Index n, double& loss, double& weight, detail::RowSums& sums, Interrupt& stop) {
     walk(n, stop, [&](Index k, const double* now, const double* dots) {
@@ -285,20 +283,20 @@ inline NormalEquations gauss_newton(const Cell<double>& cell, const Readout<doub
   total.size = each == nullptr ? size : own_size;
   threads = useful_threads(threads, static_cast<double>(size) * detail::operations(cell, readout, in));
   const Index workers = worker_count(chunks, 1, threads);
-  std::vector<Sensitivities> own;
-  for (Index worker = 0; worker < workers; ++worker) own.emplace_back(cell, readout, in, targets, learns_start);
+  PerWorker<Sensitivities> sensitivities(workers);
   std::vector<detail::RowSums> parts(static_cast<std::size_t>(chunks), detail::RowSums(size)),
       alone(static_cast<std::size_t>(each == nullptr ? 0 : workers), detail::RowSums(size));
   std::vector<double> losses(static_cast<std::size_t>(chunks)), weights(static_cast<std::size_t>(chunks));
   parallel_chunks(chunks, 1, threads, stop, [&](Index chunk, Index, Index worker) {
     const auto c = static_cast<std::size_t>(chunk), w = static_cast<std::size_t>(worker);
+    Sensitivities& own = sensitivities.of(worker, cell, readout, in, targets, learns_start);
     for (Index n = in.series * chunk / chunks; n < in.series * (chunk + 1) / chunks && !stop.check(); ++n) {
       if (each == nullptr) {
-        own[w].add_series(n, losses[c], weights[c], parts[c], stop);
+        own.add_series(n, losses[c], weights[c], parts[c], stop);
       } else {
         alone[w].clear();
-        own[w].add_series(n, losses[c], weights[c], alone[w], stop);
-        own[w].write(n, alone[w], *each);
+        own.add_series(n, losses[c], weights[c], alone[w], stop);
+        own.write(n, alone[w], *each);
         parts[c].add(alone[w]);
       }
     }
@@ -318,12 +316,12 @@ inline NormalEquations gauss_newton(const Cell<double>& cell, const Readout<doub
 inline void output_jacobian(const Cell<double>& cell, const Readout<double>& readout, const Inputs<double>& in,
                             bool learns_start, double* to, int threads, Interrupt& stop) {
   const Targets<double> none{};
-  std::vector<Sensitivities> own;
-  for (Index worker = 0; worker < worker_count(in.series, 1, threads); ++worker)
-    own.emplace_back(cell, readout, in, none, learns_start);
+  const Index size = cell.weights() + readout.weights() + (learns_start ? cell.state() : 0);
+  threads = useful_threads(threads, static_cast<double>(size) * detail::operations(cell, readout, in));
+  PerWorker<Sensitivities> sensitivities(worker_count(in.series, 1, threads));
   parallel_chunks(in.series, 1, threads, stop, [&](Index n, Index, Index worker) {
-    Sensitivities& one = own[static_cast<std::size_t>(worker)];
-    one.write_series(n, to + n * in.steps * readout.outputs() * one.size(), stop);
+    Sensitivities& own = sensitivities.of(worker, cell, readout, in, none, learns_start);
+    own.write_series(n, to + n * in.steps * readout.outputs() * size, stop);
   });
 }
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <limits>
-#include <vector>
 
 #include "kelman/rnn/sequence.hpp"
 
@@ -102,11 +101,9 @@ void jacobian_vector(const Cell<S>& cell, const Readout<S>& readout, const Input
                      const Tangents<S>& out, int threads, Interrupt& stop) {
   const detail::Cut<S> cut(in.series);
   threads = useful_threads(threads, 3 * detail::operations(cell, readout, in));
-  std::vector<BlockTangent<S>> own;
-  for (Index worker = 0; worker < worker_count(cut.blocks, 1, threads); ++worker)
-    own.emplace_back(cell, readout, in, along, out, cut.packs, stop);
+  PerWorker<BlockTangent<S>> workers(worker_count(cut.blocks, 1, threads));
   parallel_chunks(cut.blocks, 1, threads, stop, [&](Index block, Index, Index worker) {
-    own[static_cast<std::size_t>(worker)].run(block * cut.lanes);
+    workers.of(worker, cell, readout, in, along, out, cut.packs, stop).run(block * cut.lanes);
   });
 }
 

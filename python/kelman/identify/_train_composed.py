@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Training of stacks and bidirectional networks: the same run on a vector that holds the weights of all cells.
 
-Loss, gradient and normal equations are composed cell by cell (`kelman.rnn._compute`, `_composed_equations`), data are scaled at the first layer and the readout.
-Starts are the given weights or random ones; the readout of a random start is fitted to its states.
+Loss, gradient and normal equations are composed cell by cell (`kelman.rnn._compute`, `_composed_equations`), data are scaled
+at the first layer and the readout. Starts are the given weights or random ones; the readout of a random start is fitted to
+its states.
 """
 
 from __future__ import annotations

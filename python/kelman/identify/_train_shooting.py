@@ -177,10 +177,6 @@ class Shooting(Objective):
         """The best vector, if there is one."""
         return otherwise if self.best is None else self.best
 
-    def radius(self, theta: Array) -> float:
-        """Spectral radius, from the weights in the vector."""
-        return Objective.radius(self, theta)
-
 
 def shoot(
     objective: Objective,

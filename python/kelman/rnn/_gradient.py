@@ -15,7 +15,7 @@ from ..errors import NumericalWarning
 from ..models import Cell
 from . import _compute
 from ._gradient_result import gradient_record
-from ._problem import as_network, loss_problem
+from ._problem import as_network, loss_problem, require_inputs_finite, require_targets
 
 if TYPE_CHECKING:
     from .._types import Array, ArrayLike, Backend
@@ -85,11 +85,11 @@ def loss_and_grad(
     needed = ("loss_and_grad",) if isinstance(net, Cell) else ("forward", "vjp")
     module = _compute.backend_for(net, backend, *needed)
     trusts = isinstance(net, Cell) and backend_name(backend) == "core"
-    given: dict[str, Any] = {"mask": mask, "lengths": lengths, "warmup": warmup, "steps": steps}
-    problem, _ = loss_problem(net, x, y, **given, check=not trusts)
+    problem, _ = loss_problem(net, x, y, mask=mask, lengths=lengths, warmup=warmup, steps=steps, check=not trusts)
     value, weight, gradients = _compute.loss_and_grad(net, problem, module, count)
     if trusts and not _shows_finite(problem, value, weight, gradients):
-        loss_problem(net, x, y, **given)
+        require_inputs_finite(problem.x, problem.lengths)
+        require_targets(problem)
     if not math.isfinite(value):
         value = math.inf
         warnings.warn(

@@ -251,10 +251,6 @@ def loss_problem(
     if ragged is not None and (ragged != problem.lengths).any():
         n = int(np.argmax(ragged != problem.lengths))
         raise KelmanError(f"y[{n}]: expected {cast('Array', problem.lengths)[n]} steps as in x[{n}], got {ragged[n]}")
-    complete = not check or bool(np.isfinite(target).all())
-    if not complete:
-        read = target if problem.lengths is None else np.where(within(problem.lengths, target), target, 0)
-        require_no_infinity(read, "y")
     longest = problem.x.shape[1]
     skipped = as_count(warmup, "warmup", least=0)
     if skipped >= longest:
@@ -270,10 +266,19 @@ def loss_problem(
         mask=weights,
         warmup=skipped,
     )
-    masked = weights is not None or (problem.lengths is not None and problem.lengths.max() <= skipped)
-    if not complete or (check and masked):
-        _require_something_counted(result)
+    if check:
+        require_targets(result)
     return result, layout
+
+
+def require_targets(problem: Problem) -> None:
+    """Refuse targets that are infinite, and those of which none is counted."""
+    y, ends = cast("Array", problem.y), problem.lengths
+    complete = bool(np.isfinite(y).all())
+    if not complete:
+        require_no_infinity(y if ends is None else np.where(within(ends, y), y, 0), "y")
+    if not complete or problem.mask is not None or (ends is not None and ends.max() <= problem.warmup):
+        _require_something_counted(problem)
 
 
 def _converted(problem: Problem, dtype: Dtype) -> Problem:
