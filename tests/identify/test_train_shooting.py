@@ -196,6 +196,19 @@ def test_multiple_shooting_finds_a_free_oscillation() -> None:
     assert {step.phase for step in shot[0].history} == {"shooting", "lm"}
 
 
+def test_the_picture_parts_the_loss_of_segments_from_that_of_series() -> None:
+    """Steps of multiple shooting are a dotted line of their own, with a word; what follows begins after them."""
+    pytest.importorskip("matplotlib").use("Agg")
+    y = oscillations()[:200]
+    result = kelman.train(2, np.zeros(200), y, hidden="identity", segment=20, learn_h0=True, starts=1, warmup=0, rng=0)
+    ax = result.plot()
+    shot, plain = ax.lines
+    count = sum(step.phase == "shooting" for step in result.history)
+    assert shot.get_linestyle() == ":" and plain.get_linestyle() == "-"
+    assert len(shot.get_xdata()) == count and plain.get_xdata()[0] == count and count < len(result.history)
+    assert "multiple shooting" in ax.get_legend().get_texts()[0].get_text()
+
+
 def test_multiple_shooting_by_lbfgs_finds_a_free_oscillation() -> None:
     """One oscillation of 600 steps: single shooting often misses it, segments of 20 come near it mostly.
 

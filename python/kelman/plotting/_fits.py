@@ -134,12 +134,18 @@ def plot_training(result: Any, *, ax: Axes | None = None) -> Axes:
         ax = own_axes(ax)
         best = result.history[-1].start
         for start in sorted({step.start for step in result.history}):
-            loss = np.array([step.loss for step in result.history if step.start == start])
+            own = [step for step in result.history if step.start == start]
+            loss, shot = np.array([step.loss for step in own]), sum(step.phase == "shooting" for step in own)
             last = start == best
-            ax.plot(np.arange(len(loss)), loss, ".-", color=BLUE if last else GREY, ms=5, lw=1.4 if last else 1.0)
+            look: dict[str, Any] = {"color": BLUE if last else GREY, "ms": 5, "lw": 1.4 if last else 1.0}
+            if shot:  # another loss: it is not joined to the one that follows
+                label = "multiple shooting, with the cost of gaps" if last else None
+                ax.plot(np.arange(shot), loss[:shot], ".:", label=label, **look)
+            ax.plot(np.arange(shot, len(loss)), loss[shot:], ".-", **look)
         validation = np.array([step.validation for step in result.history if step.start == best])
         if np.isfinite(validation).any():
             ax.plot(np.arange(len(validation)), validation, color=ORANGE, lw=1.2, label="held out")
+        if ax.get_legend_handles_labels()[0]:
             ax.legend(loc="upper right")
         _by_iteration(ax, np.array([step.loss for step in result.history]), "loss (standardised)")
         word = "converged" if result.converged else "not converged"
